@@ -1,0 +1,204 @@
+//! Manifests: what a stage finished, written last, so that a repetition finds it and does nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{reject::ReasonCount, run::Run};
+
+/// When a stage ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Milliseconds since 1970 at the start.
+    pub started_ms: u64,
+    /// Milliseconds that the stage took.
+    pub duration_ms: u64,
+}
+
+impl Timing {
+    /// The timing of work that began at `started` and ends now.
+    pub fn since(started: std::time::SystemTime) -> Self {
+        let started_ms = started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let duration_ms = started.elapsed().unwrap_or_default().as_millis();
+        Self { started_ms: saturate(started_ms), duration_ms: saturate(duration_ms) }
+    }
+}
+
+fn saturate(milliseconds: u128) -> u64 {
+    u64::try_from(milliseconds).unwrap_or(u64::MAX)
+}
+
+/// One staged part of accepted records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The part's key in the work bucket.
+    pub key: String,
+    /// Its records.
+    pub records: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What is known of a column of the accepted records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnProfile {
+    /// The column's name.
+    pub name: String,
+    /// Its declared type.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Records in which it is null.
+    pub nulls: u64,
+    /// The least value, as text.
+    pub min: Option<String>,
+    /// The greatest value, as text.
+    pub max: Option<String>,
+    /// How many different values there are, about (HyperLogLog, a few percent off).
+    pub distinct_estimate: u64,
+}
+
+/// Where the rejects of a run are, in the work bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectFiles {
+    /// The original header and the original bytes of the bad records.
+    pub records: String,
+    /// One [`crate::reject::Reject`] per line.
+    pub reasons: String,
+}
+
+/// What `extract` finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExtractManifest {
+    /// The run.
+    pub run: Run,
+    /// The accepted records.
+    pub parts: Vec<Part>,
+    /// Where the rejects are; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<RejectFiles>,
+    /// Records in the object, without its header.
+    pub records_read: u64,
+    /// Records in the parts.
+    pub records_accepted: u64,
+    /// Records in the rejects.
+    pub records_rejected: u64,
+    /// Bytes of the object.
+    pub bytes_read: u64,
+    /// The reasons of the rejects, the commonest first.
+    pub reasons: Vec<ReasonCount>,
+    /// The columns of the accepted records.
+    pub profile: Vec<ColumnProfile>,
+    /// When the stage ran.
+    pub timing: Timing,
+    /// The code that did it.
+    pub code_version: String,
+}
+
+/// One final file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// The staged file's key in the work bucket.
+    pub staged: String,
+    /// The file's place below the table's prefix, hive partitions included.
+    pub path: String,
+    /// Its records.
+    pub records: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What `transform` finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransformManifest {
+    /// The run.
+    pub run: Run,
+    /// The final files.
+    pub files: Vec<DataFile>,
+    /// Records given to the SQL.
+    pub records_in: u64,
+    /// Records in the files.
+    pub records_out: u64,
+    /// Records that the SQL's conditions left out; absent for SQL that is not row-wise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_filtered: Option<u64>,
+    /// Bytes of the files.
+    pub bytes_out: u64,
+    /// When the stage ran.
+    pub timing: Timing,
+    /// The code that did it.
+    pub code_version: String,
+}
+
+/// A file of the table, as the commit names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedFile {
+    /// The file's key in the table's bucket.
+    pub key: String,
+    /// Its records.
+    pub records: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What is current of one source key: the one document whose conditional write is the commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommitManifest {
+    /// The run whose files are current.
+    pub run: Run,
+    /// Its files.
+    pub files: Vec<CommittedFile>,
+    /// Records in the files.
+    pub records_loaded: u64,
+    /// Bytes of the files.
+    pub bytes_loaded: u64,
+    /// The code that did it.
+    pub code_version: String,
+}
+
+/// `report.json`: everything worth knowing of a loaded run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The run.
+    pub run: Run,
+    /// The table, as a URL.
+    pub table: String,
+    /// Records in the object, without its header.
+    pub records_read: u64,
+    /// Records that do not fit the schema.
+    pub records_rejected: u64,
+    /// Records given to the SQL.
+    pub records_in: u64,
+    /// Records that the SQL gave.
+    pub records_out: u64,
+    /// Records that the SQL's conditions left out; absent for SQL that is not row-wise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_filtered: Option<u64>,
+    /// Records in the table.
+    pub records_loaded: u64,
+    /// Bytes of the object.
+    pub bytes_read: u64,
+    /// Bytes in the table.
+    pub bytes_loaded: u64,
+    /// The table's files.
+    pub files: Vec<CommittedFile>,
+    /// Where the rejects are; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<RejectFiles>,
+    /// The reasons of the rejects, the commonest first.
+    pub reasons: Vec<ReasonCount>,
+    /// The columns of the accepted records.
+    pub profile: Vec<ColumnProfile>,
+    /// When each stage did its work.
+    pub timings: Timings,
+    /// The code that did it.
+    pub code_version: String,
+}
+
+/// The timings of a run's stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Of `extract`.
+    pub extract: Timing,
+    /// Of `transform`.
+    pub transform: Timing,
+    /// Of `load`.
+    pub load: Timing,
+}

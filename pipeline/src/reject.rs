@@ -1,0 +1,94 @@
+//! Rejects: records that do not fit the schema, kept with their reason.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a record was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectCode {
+    /// The record has fewer fields than the header.
+    TooFewFields,
+    /// The record has more fields than the header.
+    TooManyFields,
+    /// A required column is null.
+    RequiredMissing,
+    /// A value does not parse as its declared type.
+    InvalidValue,
+    /// A value parses but is beyond its type's range.
+    OutOfRange,
+    /// A field is not valid UTF-8.
+    InvalidEncoding,
+}
+
+impl RejectCode {
+    /// The code's name as it stands in `reasons.ndjson`.
+    pub fn name(self) -> &'static str {
+        match self {
+            RejectCode::TooFewFields => "too_few_fields",
+            RejectCode::TooManyFields => "too_many_fields",
+            RejectCode::RequiredMissing => "required_missing",
+            RejectCode::InvalidValue => "invalid_value",
+            RejectCode::OutOfRange => "out_of_range",
+            RejectCode::InvalidEncoding => "invalid_encoding",
+        }
+    }
+}
+
+/// One line of `reasons.ndjson`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The object, as a URL.
+    pub object: String,
+    /// The line on which the record begins, counted from 1.
+    pub line: u64,
+    /// The offset of the record's first byte in the object.
+    pub byte_offset: u64,
+    /// The column, unless the record as a whole is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// The reason, for machines.
+    pub code: RejectCode,
+    /// The reason, for people.
+    pub message: String,
+    /// The offending value, cut to at most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// How often a reason occurred, with the first record that it befell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReasonCount {
+    /// The column, unless the records as a whole are wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// The reason.
+    pub code: RejectCode,
+    /// How many records have it.
+    pub records: u64,
+    /// The first of them.
+    pub sample: Reject,
+}
+
+/// Counts rejects by column and code.
+#[derive(Clone, Debug, Default)]
+pub struct ReasonTally {
+    counts: BTreeMap<(Option<String>, RejectCode), ReasonCount>,
+}
+
+impl ReasonTally {
+    /// Counts one reject.
+    pub fn add(&mut self, reject: &Reject) {
+        self.counts.entry((reject.column.clone(), reject.code)).and_modify(|count| count.records += 1).or_insert_with(
+            || ReasonCount { column: reject.column.clone(), code: reject.code, records: 1, sample: reject.clone() },
+        );
+    }
+
+    /// The reasons, the commonest first.
+    pub fn commonest(&self) -> Vec<ReasonCount> {
+        let mut reasons: Vec<_> = self.counts.values().cloned().collect();
+        reasons.sort_by_key(|reason| (std::cmp::Reverse(reason.records), reason.sample.line));
+        reasons
+    }
+}
