@@ -1,1 +1,18 @@
-//! aws
+//! The adapters to AWS: objects over S3, executions over Step Functions, notices over SNS, and [`serve()`], the
+//! shell in which a function's handler runs as a Lambda function.
+//!
+//! What a fault of a service means, transient or permanent and under which name, is decided here and nowhere else.
+#![cfg_attr(test, allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking"))]
+
+mod fault;
+pub mod s3;
+pub mod sdk;
+pub mod serve;
+pub mod settings;
+pub mod sfn;
+pub mod sns;
+
+pub use s3::{S3Store, S3Stores};
+pub use serve::{NotifyPorts, Raised, TriggerPorts, serve};
+pub use sfn::SfnExecutions;
+pub use sns::SnsNotifier;

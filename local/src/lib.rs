@@ -1,1 +1,9 @@
-//! local
+//! The command line: a whole run on this machine, through the same state machine and stages as on AWS.
+
+pub mod command;
+pub mod directory;
+pub mod executor;
+mod landing;
+mod progress;
+mod records;
+mod summary;

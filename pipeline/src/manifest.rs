@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{reject::ReasonCount, run::Run};
+use crate::{handoff::Commit, reject::ReasonCount, run::Run};
 
 /// When a stage ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,8 +149,18 @@ pub struct CommitManifest {
     pub records_loaded: u64,
     /// Bytes of the files.
     pub bytes_loaded: u64,
+    /// The files that this commit replaced, by key. They are removed after the commit.
+    #[serde(default)]
+    pub replaced: Vec<String>,
     /// The code that did it.
     pub code_version: String,
+}
+
+impl CommitManifest {
+    /// The keys of the files.
+    pub fn keys(&self) -> Vec<String> {
+        self.files.iter().map(|file| file.key.clone()).collect()
+    }
 }
 
 /// `report.json`: everything worth knowing of a loaded run.
@@ -160,6 +170,8 @@ pub struct Report {
     pub run: Run,
     /// The table, as a URL.
     pub table: String,
+    /// How the load ended.
+    pub commit: Commit,
     /// Records in the object, without its header.
     pub records_read: u64,
     /// Records that do not fit the schema.

@@ -65,6 +65,11 @@ impl Run {
         format!("{}{}/{name}", self.prefix(), stage.name().to_lowercase())
     }
 
+    /// The key of the run's pinned spec in the work bucket.
+    pub fn spec_key(&self) -> String {
+        format!("{}spec.yaml", self.prefix())
+    }
+
     /// The name that the run's data files begin with.
     pub fn file_stem(&self) -> String {
         format!("{}-{}", self.id, self.spec_short())

@@ -7,6 +7,9 @@ mod error;
 mod match_glob;
 mod tolerance;
 
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema, SchemaRef};
 pub use catalog::{Catalog, PIPELINES_PREFIX};
 pub use column_type::ColumnType;
 pub use error::{SpecError, SpecErrors, nearest};
@@ -16,7 +19,12 @@ use serde::Deserialize;
 pub use serde_saphyr::Spanned;
 pub use tolerance::Tolerance;
 
-use crate::{run::digest, store::ObjectRef};
+use crate::{
+    ErrorKind, StageError,
+    run::{Run, digest},
+    stage::StageContext,
+    store::{self, ObjectRef},
+};
 
 /// A pipeline: what to read, what to accept, what to derive and where to put it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -253,9 +261,34 @@ impl CheckedSpec {
         check::check(file, text, digest(text.as_bytes()), spec)
     }
 
+    /// Reads the spec that `extract` pinned for a run.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is gone or is not the one that the run was given, and what the store says.
+    pub async fn pinned(context: &StageContext, run: &Run) -> Result<Self, StageError> {
+        let object = ObjectRef::new(&context.buckets.work, run.spec_key());
+        let found = store::get(&*context.stores, &object).await?.filter(|(bytes, _)| digest(bytes) == run.spec_digest);
+        let Some((bytes, _)) = found else {
+            let message = format!("{object} is gone or was changed; start a new execution for the object");
+            return Err(StageError::new(ErrorKind::InvalidInput, message));
+        };
+        Ok(Self::parse(&object.to_string(), &String::from_utf8_lossy(&bytes))?)
+    }
+
     /// The pipeline's name.
     pub fn name(&self) -> &str {
         &self.spec.pipeline.value
+    }
+
+    /// The columns that become hive partitions, outermost first.
+    pub fn partition_columns(&self) -> Vec<&str> {
+        self.spec.load.partition_by.iter().map(|column| column.value.as_str()).collect()
+    }
+
+    /// The accepted records' schema: the table `input` of the SQL.
+    pub fn arrow_schema(&self) -> SchemaRef {
+        let field = |column: &Column| Field::new(&column.name, column.column_type.arrow_type(), !column.required);
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
     }
 
     /// Where the table is, in a deployment's buckets.

@@ -65,7 +65,7 @@ pub trait Stores: Debug + Send + Sync {
         }
         tokio::io::AsyncWriteExt::shutdown(&mut upload)
             .await
-            .map_err(|error| StageError::with_source(ErrorKind::StoreUnavailable, format!("cannot write {to}"), error))
+            .map_err(|error| classify_io(error, &format!("cannot write {to}")))
     }
 }
 
@@ -100,6 +100,14 @@ pub fn classify(error: object_store::Error, message: &str) -> StageError {
         _ => ErrorKind::Internal,
     };
     StageError::with_source(kind, message, error)
+}
+
+/// The stage error of an error that came through one of `object_store`'s writers, which wrap it for [`std::io`].
+pub fn classify_io(error: std::io::Error, message: &str) -> StageError {
+    match error.downcast::<object_store::Error>() {
+        Ok(error) => classify(error, message),
+        Err(error) => StageError::with_source(ErrorKind::Internal, message, error),
+    }
 }
 
 /// An object's metadata, or nothing where there is no such object.

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use arrow_schema::{DataType, TimeUnit};
+
 use super::error::unknown;
 
 /// The type of a column.
@@ -46,11 +48,33 @@ const NAMES: [&str; 15] = [
     "timestamp",
 ];
 
-/// Accepts `2013-01-01T10:00:00`, with a space for the `T`, and with a fraction of a second.
-pub(super) const ISO_TIMESTAMP: &str = "%Y-%m-%dT%H:%M:%S%.f";
-pub(super) const ISO_DATE: &str = "%Y-%m-%d";
-
 impl ColumnType {
+    /// ISO 8601, as in `2013-01-01T10:00:00`, the fraction of a second optional.
+    pub const ISO_TIMESTAMP: &'static str = "%Y-%m-%dT%H:%M:%S%.f";
+    /// ISO 8601, as in `2013-01-01`.
+    pub const ISO_DATE: &'static str = "%Y-%m-%d";
+
+    /// The Arrow type that holds it.
+    pub fn arrow_type(&self) -> DataType {
+        match self {
+            Self::Int(8) => DataType::Int8,
+            Self::Int(16) => DataType::Int16,
+            Self::Int(32) => DataType::Int32,
+            Self::Int(_) => DataType::Int64,
+            Self::Uint(8) => DataType::UInt8,
+            Self::Uint(16) => DataType::UInt16,
+            Self::Uint(32) => DataType::UInt32,
+            Self::Uint(_) => DataType::UInt64,
+            Self::Float(32) => DataType::Float32,
+            Self::Float(_) => DataType::Float64,
+            Self::Decimal { precision, scale } => DataType::Decimal128(*precision, scale.cast_signed()),
+            Self::Boolean => DataType::Boolean,
+            Self::String => DataType::Utf8,
+            Self::Date(_) => DataType::Date32,
+            Self::Timestamp(_) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        }
+    }
+
     /// The type of that name. `format` is given for dates and timestamps only.
     ///
     /// # Errors
@@ -83,8 +107,8 @@ impl ColumnType {
             "float64" => Self::Float(64),
             "boolean" => Self::Boolean,
             "string" => Self::String,
-            "date" => Self::Date(format.unwrap_or(ISO_DATE).to_owned()),
-            "timestamp" => Self::Timestamp(format.unwrap_or(ISO_TIMESTAMP).to_owned()),
+            "date" => Self::Date(format.unwrap_or(Self::ISO_DATE).to_owned()),
+            "timestamp" => Self::Timestamp(format.unwrap_or(Self::ISO_TIMESTAMP).to_owned()),
             other => return Err(unknown("type", other, NAMES)),
         })
     }

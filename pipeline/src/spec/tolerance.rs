@@ -27,7 +27,6 @@ impl Tolerance {
     }
 
     /// Whether so many rejects among so many records are too many.
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a float has")]
     pub fn is_exceeded(self, rejected: u64, read: u64) -> bool {
         match self {
             Self::Percent(percent) => rejected as f64 * 100.0 > percent * read as f64,

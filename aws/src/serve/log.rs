@@ -1,0 +1,32 @@
+use std::{env, panic};
+
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+/// Begins to write events to standard output, one JSON object a line, as CloudWatch Logs queries them best.
+///
+/// `RUST_LOG` says what is written, else the log level that Lambda is configured with (`AWS_LAMBDA_LOG_LEVEL`,
+/// Lambda Developer Guide, "Configuring advanced logging controls"), else `info`.
+pub(super) fn begin() {
+    let wanted = ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"]
+        .into_iter()
+        .filter_map(|name| env::var(name).ok())
+        .find(|value| !value.is_empty())
+        .unwrap_or_else(|| "info".to_owned());
+    // The runtime would log each error of a handler once more, without its fields.
+    let filter = format!("{wanted},lambda_runtime::layers::panic=off");
+    let begun = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_env_filter(EnvFilter::new(filter))
+        .try_init();
+    if let Err(error) = begun {
+        error!(error, "another subscriber has the events");
+    }
+    panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        error!(location, message_of_panic = panic.payload_as_str(), "panicked");
+    }));
+}

@@ -1,0 +1,156 @@
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use serde_json::Value;
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    execution::Executions,
+    notice::Notifier,
+    progress::Unwatched,
+    stage::{Buckets, StageContext},
+};
+
+use crate::{S3Stores, SfnExecutions, SnsNotifier, sdk, settings::Variables};
+
+/// What one call of a function is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The execution that the call belongs to, where it belongs to one.
+    pub execution_id: Option<String>,
+    /// What the handler is given.
+    pub input: Value,
+}
+
+/// What a function needs of the outside, made from its settings.
+pub trait FunctionPorts: Clone + Send + Sync + 'static {
+    /// The function's settings.
+    type Settings;
+
+    /// Reads the settings.
+    fn settings(variables: &mut Variables<'_>) -> Self::Settings;
+
+    /// Makes the ports. Nothing is called yet.
+    fn connect(settings: Self::Settings, config: &SdkConfig) -> Self;
+
+    /// Takes the call out of what the function is sent: here what the state machine sends,
+    /// `{"execution_id": …, "input": …}`.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming what is missing.
+    fn open(mut payload: Value) -> Result<Call, StageError> {
+        let missing = |field: &str| {
+            let message =
+                format!("the payload has no `{field}`; the state machine sends {{\"execution_id\": …, \"input\": …}}");
+            StageError::new(ErrorKind::InvalidInput, message)
+        };
+        let input = payload.get_mut("input").map(Value::take).ok_or_else(|| missing("input"))?;
+        let execution_id = payload.get("execution_id").and_then(Value::as_str);
+        let execution_id = Some(execution_id.ok_or_else(|| missing("execution_id"))?.to_owned());
+        Ok(Call { execution_id, input })
+    }
+}
+
+fn stage_context(buckets: Buckets, config: &SdkConfig) -> StageContext {
+    StageContext { stores: Arc::new(S3Stores::new(sdk::s3_client(config))), buckets, progress: Arc::new(Unwatched) }
+}
+
+impl FunctionPorts for StageContext {
+    type Settings = Buckets;
+
+    fn settings(variables: &mut Variables<'_>) -> Buckets {
+        variables.buckets()
+    }
+
+    fn connect(buckets: Buckets, config: &SdkConfig) -> Self {
+        stage_context(buckets, config)
+    }
+}
+
+/// What `notify` needs.
+#[derive(Clone, Debug)]
+pub struct NotifyPorts {
+    /// The stores.
+    pub context: StageContext,
+    /// The topic.
+    pub notifier: Arc<dyn Notifier>,
+}
+
+impl FunctionPorts for NotifyPorts {
+    type Settings = (Buckets, String);
+
+    fn settings(variables: &mut Variables<'_>) -> Self::Settings {
+        (variables.buckets(), variables.required("TOPIC_ARN"))
+    }
+
+    fn connect((buckets, topic_arn): Self::Settings, config: &SdkConfig) -> Self {
+        let notifier = SnsNotifier::new(aws_sdk_sns::Client::new(config), topic_arn);
+        Self { context: stage_context(buckets, config), notifier: Arc::new(notifier) }
+    }
+}
+
+/// What `trigger` needs. It is sent events of other services, not of the state machine.
+#[derive(Clone, Debug)]
+pub struct TriggerPorts {
+    /// The stores.
+    pub context: StageContext,
+    /// The state machine.
+    pub executions: Arc<dyn Executions>,
+}
+
+impl FunctionPorts for TriggerPorts {
+    type Settings = (Buckets, String);
+
+    fn settings(variables: &mut Variables<'_>) -> Self::Settings {
+        (variables.buckets(), variables.required("STATE_MACHINE_ARN"))
+    }
+
+    fn connect((buckets, state_machine_arn): Self::Settings, config: &SdkConfig) -> Self {
+        let executions = SfnExecutions::new(aws_sdk_sfn::Client::new(config), state_machine_arn);
+        Self { context: stage_context(buckets, config), executions: Arc::new(executions) }
+    }
+
+    fn open(payload: Value) -> Result<Call, StageError> {
+        Ok(Call { execution_id: None, input: payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_state_machine_sends_is_unwrapped() {
+        let call = StageContext::open(json!({"execution_id": "arn", "input": {"bucket": "b"}})).expect("a call");
+        assert_eq!(call, Call { execution_id: Some("arn".into()), input: json!({"bucket": "b"}) });
+    }
+
+    #[test]
+    fn what_else_is_sent_is_refused_by_name() {
+        for (payload, missing) in [
+            (json!({"bucket": "b", "key": "k"}), "`input`"),
+            (json!({"input": {}}), "`execution_id`"),
+            (json!({"input": {}, "execution_id": 7}), "`execution_id`"),
+            (json!([]), "`input`"),
+            (json!(null), "`input`"),
+        ] {
+            let error = StageContext::open(payload.clone()).expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.report().starts_with(&format!("the payload has no {missing}")), "{payload}");
+        }
+    }
+
+    #[test]
+    fn each_function_names_its_own_variables() {
+        fn missing<P: FunctionPorts>() -> Vec<&'static str> {
+            let mut variables = Variables::new(|_| None);
+            P::settings(&mut variables);
+            variables.finish().expect_err("nothing is set").names
+        }
+        let buckets = ["LANDING_BUCKET", "WORK_BUCKET", "LAKE_BUCKET"];
+        assert_eq!(missing::<StageContext>(), buckets);
+        assert_eq!(missing::<NotifyPorts>(), [&buckets[..], &["TOPIC_ARN"]].concat());
+        assert_eq!(missing::<TriggerPorts>(), [&buckets[..], &["STATE_MACHINE_ARN"]].concat());
+    }
+}

@@ -1,0 +1,92 @@
+//! The environment of a function, read once: what is missing is named before any work begins.
+//!
+//! | variable | functions | what |
+//! | --- | --- | --- |
+//! | `LANDING_BUCKET` | all | where objects arrive |
+//! | `WORK_BUCKET` | all | where specs, staged data, manifests and reports live |
+//! | `LAKE_BUCKET` | all | where the tables are |
+//! | `TOPIC_ARN` | `notify` | the SNS topic that notices go to |
+//! | `STATE_MACHINE_ARN` | `trigger` | the state machine whose executions are started |
+
+use stepwell_pipeline::stage::Buckets;
+use thiserror::Error;
+
+/// Variables that a function needs and its environment lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("environment variables missing or empty: {}", names.join(", "))]
+pub struct MissingVariables {
+    /// Their names.
+    pub names: Vec<&'static str>,
+}
+
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Reads variables and remembers which were missing, so that all are named at once.
+pub struct Variables<'a> {
+    lookup: Box<Lookup<'a>>,
+    missing: Vec<&'static str>,
+}
+
+impl<'a> Variables<'a> {
+    /// The variables that a function finds.
+    pub fn new(lookup: impl Fn(&str) -> Option<String> + 'a) -> Self {
+        Self { lookup: Box::new(lookup), missing: Vec::new() }
+    }
+
+    /// The process's own environment.
+    pub fn of_process() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+
+    /// A variable's value; where it is missing or empty an empty text, and [`Variables::finish`] will refuse.
+    pub fn required(&mut self, name: &'static str) -> String {
+        let value = (self.lookup)(name).filter(|value| !value.is_empty());
+        value.unwrap_or_else(|| {
+            self.missing.push(name);
+            String::new()
+        })
+    }
+
+    /// The names of the three buckets.
+    pub fn buckets(&mut self) -> Buckets {
+        Buckets {
+            landing: self.required("LANDING_BUCKET"),
+            work: self.required("WORK_BUCKET"),
+            lake: self.required("LAKE_BUCKET"),
+        }
+    }
+
+    /// Whether everything was there.
+    ///
+    /// # Errors
+    /// All the variables that were not.
+    pub fn finish(self) -> Result<(), MissingVariables> {
+        if self.missing.is_empty() { Ok(()) } else { Err(MissingVariables { names: self.missing }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        let mut variables = Variables::new(|name| match name {
+            "WORK_BUCKET" => Some("work".into()),
+            "LAKE_BUCKET" => Some(String::new()),
+            _ => None,
+        });
+        assert_eq!(variables.buckets().work, "work");
+        variables.required("TOPIC_ARN");
+        let error = variables.finish().expect_err("incomplete");
+        assert_eq!(error.to_string(), "environment variables missing or empty: LANDING_BUCKET, LAKE_BUCKET, TOPIC_ARN");
+    }
+
+    #[test]
+    fn what_is_there_is_taken() {
+        let mut variables = Variables::new(|name| Some(name.to_lowercase()));
+        let buckets = variables.buckets();
+        assert_eq!((buckets.landing.as_str(), buckets.lake.as_str()), ("landing_bucket", "lake_bucket"));
+        assert_eq!(variables.finish(), Ok(()));
+    }
+}

@@ -1,0 +1,50 @@
+use futures::TryStreamExt;
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    manifest::DataFile,
+    stage::{Stage, StageContext},
+    store::{self, ObjectRef},
+};
+
+const COPIES_AT_ONCE: usize = 8;
+
+/// Copies staged files to their places below the table's prefix, and sees that they arrived whole.
+///
+/// # Errors
+/// `InvalidInput` where a staged file is gone, `ReconciliationFailed` for a copy of another size, and what the
+/// stores say.
+pub(crate) async fn copy_files(
+    context: &StageContext,
+    table: &ObjectRef,
+    files: &[DataFile],
+) -> Result<(), StageError> {
+    futures::stream::iter(files.iter().map(Ok))
+        .try_for_each_concurrent(COPIES_AT_ONCE, |file| copy_file(context, table, file))
+        .await
+}
+
+async fn copy_file(context: &StageContext, table: &ObjectRef, file: &DataFile) -> Result<(), StageError> {
+    let from = ObjectRef::new(&context.buckets.work, &file.staged);
+    let to = ObjectRef::new(&table.bucket, format!("{}{}", table.key, file.path));
+    let arrived = |meta: Option<object_store::ObjectMeta>| meta.map(|meta| meta.size);
+    // Names are never used for other bytes: what is there whole, an earlier attempt copied.
+    if arrived(store::head(&*context.stores, &to).await?) != Some(file.bytes) {
+        context.stores.copy(&from, &to).await.map_err(|error| match error.kind() {
+            ErrorKind::SourceMissing => StageError::with_source(
+                ErrorKind::InvalidInput,
+                format!("{from} or the bucket {} is gone; start a new execution for the object", to.bucket),
+                error,
+            ),
+            _ => error,
+        })?;
+        let size = arrived(store::head(&*context.stores, &to).await?);
+        if size != Some(file.bytes) {
+            return Err(StageError::new(
+                ErrorKind::ReconciliationFailed,
+                format!("{to} has {size:?} bytes where {} were copied", file.bytes),
+            ));
+        }
+    }
+    context.progress.advanced(Stage::Load, file.bytes, file.records);
+    Ok(())
+}

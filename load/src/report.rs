@@ -1,0 +1,52 @@
+use std::time::SystemTime;
+
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    handoff::Commit,
+    manifest::{ExtractManifest, Report, Timing, Timings, TransformManifest},
+    run::Run,
+    stage::{CODE_VERSION, Stage, StageContext},
+    store::{self, ObjectRef},
+};
+
+use crate::committed_files;
+
+/// Writes `report.json` into the run's prefix. Returns its key.
+pub(crate) async fn write(
+    context: &StageContext,
+    run: &Run,
+    table: &ObjectRef,
+    staged: &TransformManifest,
+    commit: Commit,
+    started: SystemTime,
+) -> Result<String, StageError> {
+    let work = &context.buckets.work;
+    let extract_ref = ObjectRef::new(work, run.stage_key(Stage::Extract, "manifest.json"));
+    let source: ExtractManifest = store::get_json(&*context.stores, &extract_ref).await?.ok_or_else(|| {
+        StageError::new(ErrorKind::InvalidInput, format!("{extract_ref} is gone; start a new execution for the object"))
+    })?;
+    let current = commit != Commit::Superseded;
+    let files = if current { committed_files(table, staged) } else { Vec::new() };
+    let report = Report {
+        run: run.clone(),
+        table: table.to_string(),
+        commit,
+        records_read: source.records_read,
+        records_rejected: source.records_rejected,
+        records_in: staged.records_in,
+        records_out: staged.records_out,
+        records_filtered: staged.records_filtered,
+        records_loaded: files.iter().map(|file| file.records).sum(),
+        bytes_read: source.bytes_read,
+        bytes_loaded: files.iter().map(|file| file.bytes).sum(),
+        files,
+        rejects: source.rejects,
+        reasons: source.reasons,
+        profile: source.profile,
+        timings: Timings { extract: source.timing, transform: staged.timing, load: Timing::since(started) },
+        code_version: CODE_VERSION.to_owned(),
+    };
+    let key = format!("{}report.json", run.prefix());
+    store::put_json(&*context.stores, &ObjectRef::new(work, &key), &report).await?;
+    Ok(key)
+}

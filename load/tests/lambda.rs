@@ -1,0 +1,17 @@
+//! The real binary against a Runtime API.
+#![allow(clippy::expect_used, reason = "tests fail by panicking")]
+
+#[path = "../../aws/tests/runtime_api/mod.rs"]
+mod runtime_api;
+
+use serde_json::json;
+
+#[test]
+fn bad_input_and_missing_settings_are_told() {
+    runtime_api::assert_refuses_bad_input_and_missing_settings(
+        env!("CARGO_BIN_EXE_load"),
+        &[],
+        &json!({"execution_id": "arn:execution", "input": {"run": {"id": "r"}}}),
+        "run: missing field `pipeline`",
+    );
+}

@@ -1,0 +1,216 @@
+//! The commit on buckets in memory: what is current after which order of runs.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use stepwell_load::load;
+use stepwell_pipeline::{
+    ErrorKind,
+    handoff::{Commit, Loaded, Transformed},
+    manifest::{CommitManifest, DataFile, ExtractManifest, Report, Timing, TransformManifest},
+    progress::Unwatched,
+    run::{Run, Source, digest},
+    stage::{Buckets, Stage, StageContext},
+    store::{self, MemoryStores, ObjectRef},
+};
+
+const SPEC: &str = "pipeline: trips\nsource: { match: \"in/*.csv\" }\nschema: [{ name: id, type: int8 }]\n\
+                    load: { target: parquet, path: lake/trips/ }\n";
+
+fn context() -> StageContext {
+    StageContext {
+        stores: Arc::new(MemoryStores::default()),
+        buckets: Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
+        progress: Arc::new(Unwatched),
+    }
+}
+
+/// What `transform` would leave for one version of `in/trips.csv`: two files that hold the version's name.
+async fn transformed(context: &StageContext, version: &str, sequencer: &str, spec: &str) -> Transformed {
+    let source = Source {
+        bucket: "landing".into(),
+        key: "in/trips.csv".into(),
+        version: None,
+        etag: version.into(),
+        size: 10,
+        modified_ms: 0,
+        sequencer: Some(sequencer.into()),
+    };
+    let stores = &*context.stores;
+    let run = Run::new("trips", &digest(spec.as_bytes()), source);
+    store::put(stores, &ObjectRef::new("work", run.spec_key()), spec.to_owned()).await.unwrap();
+    let mut files = Vec::new();
+    for directory in ["year=1", "year=2"] {
+        let path = format!("{directory}/{}.parquet", run.file_stem());
+        let staged = run.stage_key(Stage::Transform, &path);
+        store::put(stores, &ObjectRef::new("work", &staged), version.to_owned()).await.unwrap();
+        files.push(DataFile { staged, path, records: 2, bytes: version.len() as u64 });
+    }
+    let bytes_out = files.iter().map(|file| file.bytes).sum();
+    let manifest = TransformManifest {
+        run: run.clone(),
+        files,
+        records_in: 5,
+        records_out: 4,
+        records_filtered: Some(1),
+        bytes_out,
+        timing: Timing::default(),
+        code_version: "test".into(),
+    };
+    let extract = ExtractManifest {
+        run: run.clone(),
+        parts: Vec::new(),
+        rejects: None,
+        records_read: 6,
+        records_accepted: 5,
+        records_rejected: 1,
+        bytes_read: 10,
+        reasons: Vec::new(),
+        profile: Vec::new(),
+        timing: Timing::default(),
+        code_version: "test".into(),
+    };
+    let key = run.stage_key(Stage::Transform, "manifest.json");
+    store::put_json(stores, &ObjectRef::new("work", &key), &manifest).await.unwrap();
+    let extract_key = run.stage_key(Stage::Extract, "manifest.json");
+    store::put_json(stores, &ObjectRef::new("work", extract_key), &extract).await.unwrap();
+    Transformed {
+        run,
+        manifest: key,
+        records_read: 6,
+        records_rejected: 1,
+        records_in: 5,
+        records_out: 4,
+        records_filtered: Some(1),
+        bytes_out,
+    }
+}
+
+/// The contents of the table's data files.
+async fn table(context: &StageContext) -> Vec<String> {
+    let bucket = context.stores.bucket("lake").unwrap();
+    let listed: Vec<_> = bucket.list(None).try_collect().await.unwrap();
+    let mut contents = Vec::new();
+    for meta in listed {
+        let key = meta.location.to_string();
+        if !key.contains("/_stepwell/") {
+            let (bytes, _) = store::get(&*context.stores, &ObjectRef::new("lake", key)).await.unwrap().unwrap();
+            contents.push(String::from_utf8(bytes.to_vec()).unwrap());
+        }
+    }
+    contents.sort();
+    contents
+}
+
+async fn load_version(context: &StageContext, version: &str, sequencer: &str) -> Loaded {
+    let transformed = transformed(context, version, sequencer, SPEC).await;
+    load(context, transformed).await.expect("loaded")
+}
+
+#[tokio::test]
+async fn a_run_is_committed_once_and_found_again() {
+    let context = context();
+    let first = load_version(&context, "v1", "01").await;
+    assert_eq!((first.commit, first.records_loaded, first.bytes_loaded), (Commit::Committed, 4, 4));
+    let again = load_version(&context, "v1", "01").await;
+    assert_eq!((again.commit, again.records_loaded), (Commit::AlreadyCommitted, 4));
+    assert_eq!(table(&context).await, ["v1", "v1"]);
+    let report: Report =
+        store::get_json(&*context.stores, &ObjectRef::new("work", &again.report)).await.unwrap().unwrap();
+    assert_eq!(
+        (report.records_read, report.records_in, report.records_loaded, report.table.as_str()),
+        (6, 5, 4, "s3://lake/trips/")
+    );
+}
+
+#[tokio::test]
+async fn the_newest_version_is_current_in_any_order_of_arrival() {
+    for order in [
+        ["01", "02", "03"],
+        ["01", "03", "02"],
+        ["02", "01", "03"],
+        ["02", "03", "01"],
+        ["03", "01", "02"],
+        ["03", "02", "01"],
+    ] {
+        let context = context();
+        let mut greatest = "";
+        for sequencer in order {
+            let loaded = load_version(&context, &format!("v{sequencer}"), sequencer).await;
+            let expected = if sequencer > greatest { Commit::Committed } else { Commit::Superseded };
+            assert_eq!(loaded.commit, expected, "{order:?} at {sequencer}");
+            assert_eq!(loaded.records_loaded, if expected == Commit::Committed { 4 } else { 0 });
+            greatest = greatest.max(sequencer);
+        }
+        assert_eq!(table(&context).await, ["v03", "v03"], "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_come_back_are_current_again() {
+    let context = context();
+    load_version(&context, "v1", "01").await;
+    load_version(&context, "v2", "02").await;
+    let back = load_version(&context, "v1", "03").await;
+    assert_eq!(back.commit, Commit::Committed);
+    assert_eq!(table(&context).await, ["v1", "v1"]);
+}
+
+#[tokio::test]
+async fn a_mended_spec_replaces_what_the_old_one_gave() {
+    let context = context();
+    load_version(&context, "v1", "01").await;
+    let mended = format!("{SPEC}# mended\n");
+    let mended = transformed(&context, "v1", "01", &mended).await;
+    let stem = mended.run.file_stem();
+    assert_eq!(load(&context, mended).await.expect("loaded").commit, Commit::Committed);
+    let bucket = context.stores.bucket("lake").unwrap();
+    let listed: Vec<_> = bucket.list(None).try_collect().await.unwrap();
+    let data: Vec<_> = listed.iter().filter(|meta| meta.location.as_ref().ends_with(".parquet")).collect();
+    assert_eq!(data.len(), 2);
+    assert!(data.iter().all(|meta| meta.location.as_ref().contains(&stem)));
+}
+
+#[tokio::test]
+async fn what_a_dead_execution_left_to_remove_is_removed_by_its_repetition() {
+    let context = context();
+    let old = load_version(&context, "v1", "01").await;
+    let document = ObjectRef::new("lake", &old.manifest);
+    let before: CommitManifest = store::get_json(&*context.stores, &document).await.unwrap().unwrap();
+    let old_file = ObjectRef::new("lake", &before.files[0].key);
+    load_version(&context, "v2", "02").await;
+    // As if the execution had died between its commit and the removal.
+    store::put(&*context.stores, &old_file, "v1").await.unwrap();
+    assert_eq!(load_version(&context, "v2", "02").await.commit, Commit::AlreadyCommitted);
+    assert_eq!(table(&context).await, ["v2", "v2"]);
+}
+
+#[tokio::test]
+async fn rivals_leave_one_version_and_lose_none() {
+    let context = context();
+    let mut tasks = tokio::task::JoinSet::new();
+    for sequencer in 10..18 {
+        for _ in 0..2 {
+            let context = context.clone();
+            tasks.spawn(async move { load_version(&context, &format!("v{sequencer}"), &sequencer.to_string()).await });
+        }
+    }
+    let loaded = tasks.join_all().await;
+    assert_eq!(loaded.iter().filter(|loaded| loaded.run.source.etag == "v17" && loaded.records_loaded == 4).count(), 2);
+    assert_eq!(table(&context).await, ["v17", "v17"]);
+}
+
+#[tokio::test]
+async fn staged_files_that_are_gone_or_counts_that_differ_fail_the_stage() {
+    let context = context();
+    let lost = transformed(&context, "v1", "01", SPEC).await;
+    let manifest_ref = ObjectRef::new("work", &lost.manifest);
+    let mut manifest: TransformManifest = store::get_json(&*context.stores, &manifest_ref).await.unwrap().unwrap();
+    manifest.files[0].staged.push_str(".gone");
+    store::put_json(&*context.stores, &manifest_ref, &manifest).await.unwrap();
+    assert_eq!(load(&context, lost.clone()).await.expect_err("gone").kind(), ErrorKind::InvalidInput);
+    manifest.files.remove(0);
+    store::put_json(&*context.stores, &manifest_ref, &manifest).await.unwrap();
+    assert_eq!(load(&context, lost).await.expect_err("two are missing").kind(), ErrorKind::ReconciliationFailed);
+}

@@ -1,0 +1,89 @@
+//! The commands and what they are given.
+
+mod check;
+mod replay;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs ETL pipelines on this machine, through the same state machine and stages as on AWS.
+#[derive(Debug, Parser)]
+#[command(name = "stepwell", version, after_help = "Exit codes: 0 done, 1 a run failed, 2 bad usage or a wrong spec.")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs files through a pipeline.
+    Run(run::RunArguments),
+    /// Checks a pipeline's spec, its SQL included, without running anything.
+    Check(check::CheckArguments),
+    /// Runs a run again: finished stages are not repeated.
+    Replay(replay::ReplayArguments),
+    /// Prints the JSON Schema of pipeline specs, for editors.
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// Where buckets are folders: `landing`, `work` and `lake`.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".stepwell")]
+    dir: PathBuf,
+    /// Prints one JSON document instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(crate) enum CommandError {
+    /// What was asked for cannot be done: exit code 2.
+    Usage(String),
+    /// It was tried and went wrong: exit code 1.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = cause.source();
+        }
+        Self::Failed(message)
+    }
+}
+
+impl Arguments {
+    /// Carries the command out and tells how it went by the exit code.
+    pub async fn execute(self) -> ExitCode {
+        let result = match self.command {
+            Command::Run(arguments) => run::run(arguments).await,
+            Command::Check(arguments) => check::check(arguments).await,
+            Command::Replay(arguments) => replay::replay(arguments).await,
+            Command::Schema => {
+                println!("{:#}", stepwell_pipeline::spec::json_schema());
+                Ok(ExitCode::SUCCESS)
+            }
+        };
+        match result {
+            Ok(code) => code,
+            Err(CommandError::Usage(message)) => {
+                eprintln!("error: {message}");
+                ExitCode::from(2)
+            }
+            Err(CommandError::Failed(message)) => {
+                eprintln!("error: {message}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Buckets as folders of a directory.
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
+};
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    store::{self, ObjectRef, Stores},
+};
+
+const STORE: &str = "directory";
+
+/// A directory with one folder for each bucket.
+#[derive(Clone, Debug)]
+pub struct DirectoryStores {
+    directory: PathBuf,
+}
+
+impl DirectoryStores {
+    /// The buckets of a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(directory: impl Into<PathBuf>, buckets: &[&str]) -> io::Result<Self> {
+        let directory = directory.into();
+        for bucket in buckets {
+            std::fs::create_dir_all(directory.join(bucket))?;
+        }
+        Ok(Self { directory: directory.canonicalize()? })
+    }
+
+    /// The file that holds an object.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a key that cannot be addressed.
+    pub fn file(&self, object: &ObjectRef) -> Result<PathBuf, StageError> {
+        store::path(&object.key)?;
+        Ok(self.directory.join(&object.bucket).join(object.key.trim_end_matches('/')))
+    }
+}
+
+#[async_trait]
+impl Stores for DirectoryStores {
+    fn bucket(&self, name: &str) -> Result<Arc<dyn ObjectStore>, StageError> {
+        let folder = self.directory.join(name);
+        let is_name = !name.is_empty() && !name.contains(['/', '\\']) && name != "." && name != "..";
+        if !is_name || !folder.is_dir() {
+            let message = format!("the bucket {name} does not exist: there is no folder {}", folder.display());
+            return Err(StageError::new(ErrorKind::SourceMissing, message));
+        }
+        let files = LocalFileSystem::new_with_prefix(&folder)
+            .map_err(|error| store::classify(error, &format!("cannot use {}", folder.display())))?
+            .with_automatic_cleanup(true);
+        Ok(Arc::new(DirectoryStore { files, lock_file: self.directory.join(".lock") }))
+    }
+
+    async fn copy(&self, from: &ObjectRef, to: &ObjectRef) -> Result<(), StageError> {
+        self.bucket(&to.bucket)?;
+        let (source, target) = (self.file(from)?, self.file(to)?);
+        copy_file(&source, &target, None).await.map_err(|error| {
+            let kind = match error.kind() {
+                io::ErrorKind::NotFound => ErrorKind::SourceMissing,
+                io::ErrorKind::PermissionDenied => ErrorKind::AccessDenied,
+                _ => ErrorKind::Internal,
+            };
+            StageError::with_source(kind, format!("cannot copy {} to {}", source.display(), target.display()), error)
+        })
+    }
+}
+
+/// Copies a file so that it appears whole or not at all, sharing its blocks where the file system can.
+pub(crate) async fn copy_file(
+    source: &FilePath,
+    target: &FilePath,
+    modified: Option<std::time::SystemTime>,
+) -> io::Result<()> {
+    let (source, target) = (source.to_owned(), target.to_owned());
+    let copied = tokio::task::spawn_blocking(move || {
+        let mut staging = target.clone().into_os_string();
+        // `object_store` takes names that end in `#` and digits for unfinished files, and does not list them.
+        staging.push(format!("#{}", rand::random::<u32>()));
+        if let Some(folder) = target.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let done = std::fs::copy(&source, &staging).and_then(|_| {
+            if let Some(modified) = modified {
+                File::options().write(true).open(&staging)?.set_modified(modified)?;
+            }
+            std::fs::rename(&staging, &target)
+        });
+        done.inspect_err(|_| {
+            // The error is what matters; a staging file that stays is not listed.
+            let _ = std::fs::remove_file(&staging);
+        })
+    });
+    copied.await.map_err(io::Error::other)?
+}
+
+/// One folder as an object store: `LocalFileSystem`, which lacks only the conditional replacement.
+#[derive(Debug)]
+struct DirectoryStore {
+    files: LocalFileSystem,
+    lock_file: PathBuf,
+}
+
+impl DirectoryStore {
+    async fn replace_if(&self, location: &Path, payload: PutPayload, seen: Option<String>) -> Result<PutResult> {
+        let lock_file = self.lock_file.clone();
+        let locked = tokio::task::spawn_blocking(move || -> io::Result<File> {
+            let lock = File::create(lock_file)?;
+            lock.lock()?;
+            Ok(lock)
+        });
+        let failed = |source: io::Error| object_store::Error::Generic { store: STORE, source: Box::new(source) };
+        // Held until it is dropped.
+        let _lock = locked.await.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)?;
+        let found = match self.files.head(location).await {
+            Ok(meta) => meta.e_tag,
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if found.is_none() || found != seen {
+            return Err(object_store::Error::Precondition {
+                path: location.to_string(),
+                source: "it is no longer the one that was seen".into(),
+            });
+        }
+        self.files.put(location, payload).await
+    }
+}
+
+impl fmt::Display for DirectoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.files.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DirectoryStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        match options.mode {
+            PutMode::Update(seen) => self.replace_if(location, payload, seen.e_tag).await,
+            _ => self.files.put_opts(location, payload, options).await,
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.files.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.files.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.files.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.files.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.files.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.files.copy_opts(from, to, options).await
+    }
+}

@@ -1,0 +1,127 @@
+//! A proxy in front of an S3 endpoint that makes requests fail on demand and keeps a record of all of them.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+
+use crate::http::{self, Body, Cut};
+
+/// What a request gets instead of the store's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An S3 error of that status and code.
+    Error(u16, &'static str),
+    /// The end of the connection.
+    Cut,
+}
+
+/// Which requests fail, how, and how many of them.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The method.
+    pub method: Method,
+    /// What the decoded path (`/bucket/key`) begins with.
+    pub path: String,
+    /// What it ends with.
+    pub ends: String,
+    /// How the request fails.
+    pub fault: Fault,
+    /// How many more requests fail.
+    pub times: usize,
+}
+
+/// A request that came by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// The method.
+    pub method: Method,
+    /// The decoded path: `/bucket/key`.
+    pub path: String,
+    /// The status that the client saw; nothing where the connection was cut.
+    pub status: Option<u16>,
+}
+
+/// A running proxy.
+#[derive(Clone, Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    behind: SocketAddr,
+    rules: Mutex<Vec<Rule>>,
+    passed: Mutex<Vec<Passed>>,
+}
+
+impl FaultProxy {
+    /// Starts a proxy on a free port of 127.0.0.1.
+    pub fn start(behind: SocketAddr) -> Self {
+        let (listener, address) = http::listen(0);
+        let shared = Arc::new(Shared { behind, rules: Mutex::default(), passed: Mutex::default() });
+        let answering = shared.clone();
+        crate::spawn(http::serve(listener, move |request| answering.clone().answer(request)));
+        Self { address, shared }
+    }
+
+    /// The endpoint to give to clients.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Makes matching requests fail from now on.
+    pub fn inject(&self, rule: Rule) {
+        self.shared.rules.lock().unwrap().push(rule);
+    }
+
+    /// How many failures that rules on this path promised have not happened yet.
+    pub fn faults_left(&self, path: &str) -> usize {
+        self.shared.rules.lock().unwrap().iter().filter(|rule| rule.path == path).map(|rule| rule.times).sum()
+    }
+
+    /// The requests so far whose decoded path contains the text.
+    pub fn passed(&self, path: &str) -> Vec<Passed> {
+        let passed = self.shared.passed.lock().unwrap();
+        passed.iter().filter(|request| request.path.contains(path)).cloned().collect()
+    }
+}
+
+impl Shared {
+    fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
+        let mut rules = self.rules.lock().unwrap();
+        let matches = |rule: &&mut Rule| {
+            rule.times > 0 && rule.method == *method && path.starts_with(&rule.path) && path.ends_with(&rule.ends)
+        };
+        let rule = rules.iter_mut().find(matches)?;
+        rule.times -= 1;
+        Some(rule.fault)
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let method = request.method().clone();
+        let path = http::decoded(request.uri().path());
+        let answer = match self.fault(&method, &path) {
+            None => http::forward(request, self.behind).await,
+            Some(Fault::Cut) => Err(Cut),
+            Some(Fault::Error(status, code)) => Ok(s3_error(status, code, &method)),
+        };
+        let status = answer.as_ref().ok().map(|response| response.status().as_u16());
+        self.passed.lock().unwrap().push(Passed { method, path, status });
+        answer
+    }
+}
+
+fn s3_error(status: u16, code: &str, method: &Method) -> Response<Body> {
+    let status = StatusCode::from_u16(status).expect("rules name HTTP statuses");
+    if method == Method::HEAD {
+        return http::reply(status, "application/xml", "");
+    }
+    let body = format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>injected</Message><RequestId>0</RequestId></Error>"#
+    );
+    http::reply(status, "application/xml", body)
+}

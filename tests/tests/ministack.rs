@@ -1,0 +1,124 @@
+//! Whole runs on ministack: the shipped template is deployed as it is, with the real binaries, and events flow.
+
+use std::{sync::LazyLock, time::Duration};
+
+use serde_json::{Value, json};
+use stepwell_tests::{block_on, deploy, deployment::Deployment, flights, suite, until};
+
+static MINISTACK: LazyLock<Deployment> = LazyLock::new(|| block_on(deploy::on_ministack("ministack")));
+
+#[test]
+fn exhausted_retries_fail_and_are_told() {
+    let ministack = &*MINISTACK;
+    block_on(suite::retries_are_exhausted(ministack));
+}
+
+#[test]
+fn the_full_table_is_loaded() {
+    let ministack = &*MINISTACK;
+    block_on(suite::the_full_table_is_loaded(ministack));
+}
+
+#[test]
+fn a_transient_fault_is_retried_until_it_works() {
+    let ministack = &*MINISTACK;
+    block_on(suite::a_transient_fault_is_retried_until_it_works(ministack));
+}
+
+#[test]
+fn broken_connections_are_retried() {
+    let ministack = &*MINISTACK;
+    block_on(suite::broken_connections_are_retried(ministack));
+}
+
+#[test]
+fn a_permanent_error_is_told_and_not_retried() {
+    let ministack = &*MINISTACK;
+    block_on(suite::a_permanent_error_is_told_and_not_retried(ministack));
+}
+
+#[test]
+fn a_misspelt_input_is_told() {
+    let ministack = &*MINISTACK;
+    block_on(suite::a_misspelt_input_is_told(ministack));
+}
+
+#[test]
+fn a_failed_success_notice_fails_nothing() {
+    let ministack = &*MINISTACK;
+    block_on(suite::a_failed_success_notice_fails_nothing(ministack));
+}
+
+#[test]
+fn a_replay_redoes_no_finished_stage() {
+    let ministack = &*MINISTACK;
+    block_on(suite::a_replay_redoes_no_finished_stage(ministack));
+}
+
+/// A file that lands starts a run by itself, whatever its key looks like.
+#[test]
+fn an_upload_is_loaded_by_itself() {
+    let ministack = &*MINISTACK;
+    block_on(async {
+        ministack.push_pipeline("auto").await;
+        let key = "auto/January 2013 \u{fc}+b.csv";
+        ministack.put(&ministack.landing, key, flights::slice(2_000)).await;
+        let arn =
+            until("the execution", Duration::from_secs(60), async || ministack.executions("auto-").await.pop()).await;
+        let finished = ministack.finished(&arn, Duration::from_secs(60)).await;
+        assert_eq!(finished.status, "SUCCEEDED", "{finished:?}");
+        assert_eq!(finished.output["run"]["source"]["key"], key);
+        suite::assert_loaded(ministack, "auto", &finished.output, 2_000).await;
+    });
+}
+
+/// S3 and EventBridge deliver at least once: however often an event comes, there is one run and one table.
+#[test]
+fn an_event_that_comes_eleven_times_is_one_run() {
+    let ministack = &*MINISTACK;
+    block_on(async {
+        ministack.push_pipeline("again").await;
+        let tap = tap_events(ministack).await;
+        ministack.put(&ministack.landing, "again/some.csv", flights::slice(2_000)).await;
+        let event = until("the event", Duration::from_secs(30), async || receive(ministack, &tap).await).await;
+
+        let queue = ministack.events_queue.as_deref().expect("ministack has events");
+        let copies: Vec<_> = (0..10).map(|id| json!({"Id": id.to_string(), "MessageBody": event})).collect();
+        let batch = json!({"QueueUrl": queue, "Entries": copies});
+        ministack.endpoint.json("sqs", "AmazonSQS.SendMessageBatch", &batch).await;
+        until("an empty queue", Duration::from_secs(60), async || is_empty(ministack, queue).await.then_some(())).await;
+
+        let executions = ministack.executions("again-").await;
+        assert_eq!(executions.len(), 1, "one event, one execution: {executions:?}");
+        let finished = ministack.finished(&executions[0], Duration::from_secs(60)).await;
+        assert_eq!(finished.status, "SUCCEEDED", "{finished:?}");
+        suite::assert_loaded(ministack, "again", &finished.output, 2_000).await;
+    });
+}
+
+/// A second queue that gets what lands below `again/`, as EventBridge says it.
+async fn tap_events(ministack: &Deployment) -> String {
+    let endpoint = &ministack.endpoint;
+    let created = endpoint.json("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": "tap"})).await;
+    let queue = created["QueueUrl"].as_str().expect("a queue has a URL").to_owned();
+    let wanted = json!({"QueueUrl": queue, "AttributeNames": ["QueueArn"]});
+    let attributes = endpoint.json("sqs", "AmazonSQS.GetQueueAttributes", &wanted).await;
+    let pattern = json!({"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "again/"}]}}});
+    let rule = json!({"Name": "tap", "EventPattern": pattern.to_string()});
+    endpoint.json("events", "AWSEvents.PutRule", &rule).await;
+    let target = json!({"Rule": "tap", "Targets": [{"Id": "tap", "Arn": attributes["Attributes"]["QueueArn"]}]});
+    endpoint.json("events", "AWSEvents.PutTargets", &target).await;
+    queue
+}
+
+async fn receive(ministack: &Deployment, queue: &str) -> Option<String> {
+    let received = ministack.endpoint.json("sqs", "AmazonSQS.ReceiveMessage", &json!({"QueueUrl": queue})).await;
+    received["Messages"][0]["Body"].as_str().map(str::to_owned)
+}
+
+async fn is_empty(ministack: &Deployment, queue: &str) -> bool {
+    let request = json!({"QueueUrl": queue, "AttributeNames": ["All"]});
+    let answer: Value = ministack.endpoint.json("sqs", "AmazonSQS.GetQueueAttributes", &request).await;
+    let count = |name: &str| answer["Attributes"][name].as_str().expect("a queue counts its messages") == "0";
+    count("ApproximateNumberOfMessages") && count("ApproximateNumberOfMessagesNotVisible")
+}

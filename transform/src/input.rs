@@ -1,0 +1,158 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arrow::{
+    array::RecordBatch,
+    buffer::Buffer,
+    datatypes::SchemaRef,
+    ipc::{Block, reader::FileDecoder},
+};
+use bytes::Bytes;
+use datafusion::{
+    error::DataFusionError,
+    execution::TaskContext,
+    physical_plan::{SendableRecordBatchStream, stream::RecordBatchStreamAdapter, streaming::PartitionStream},
+};
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectStore, ObjectStoreExt};
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    manifest::Part,
+    progress::Progress,
+    stage::{Stage, StageContext},
+    store::{self, ObjectRef, Stores},
+};
+
+/// The table `input`: the accepted parts of a run, in order, one batch at a time.
+#[derive(Debug)]
+pub(crate) struct InputTable {
+    stores: Arc<dyn Stores>,
+    progress: Arc<dyn Progress>,
+    bucket: String,
+    schema: SchemaRef,
+    parts: Vec<Part>,
+    records: Records,
+}
+
+/// How many records of the input were scanned.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Records(Arc<AtomicU64>);
+
+impl Records {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl InputTable {
+    pub(crate) fn new(context: &StageContext, schema: SchemaRef, parts: &[Part]) -> Self {
+        Self {
+            stores: context.stores.clone(),
+            progress: context.progress.clone(),
+            bucket: context.buckets.work.clone(),
+            schema,
+            parts: parts.to_vec(),
+            records: Records::default(),
+        }
+    }
+
+    pub(crate) fn records(&self) -> Records {
+        self.records.clone()
+    }
+}
+
+impl PartitionStream for InputTable {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (stores, bucket) = (self.stores.clone(), self.bucket.clone());
+        let (progress, records) = (self.progress.clone(), self.records.clone());
+        let batches = futures::stream::iter(self.parts.clone())
+            .then(move |part| {
+                let (stores, object) = (stores.clone(), ObjectRef::new(&bucket, &part.key));
+                async move { PartReader::open(&*stores, object).await }
+            })
+            .map_ok(PartReader::into_batches)
+            .try_flatten()
+            .map_ok(move |(batch, bytes)| {
+                records.0.fetch_add(batch.num_rows() as u64, Ordering::AcqRel);
+                progress.advanced(Stage::Transform, bytes, batch.num_rows() as u64);
+                batch
+            })
+            .map_err(|error| DataFusionError::External(Box::new(error)));
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
+    }
+}
+
+/// Reads one Arrow IPC file batch by batch with ranged reads.
+struct PartReader {
+    bucket: Arc<dyn ObjectStore>,
+    object: ObjectRef,
+    decoder: FileDecoder,
+    blocks: Vec<Block>,
+}
+
+impl PartReader {
+    async fn open(stores: &dyn Stores, object: ObjectRef) -> Result<Self, StageError> {
+        use arrow::ipc::{convert::fb_to_schema, reader::read_footer_length, root_as_footer};
+
+        const TRAILER_BYTES: u64 = 10;
+        let bucket = stores.bucket(&object.bucket)?;
+        let path = store::path(&object.key)?;
+        let reading = |error| store::classify(error, &format!("cannot read {object}"));
+        let size = bucket.head(&path).await.map_err(reading)?.size;
+        let trailer_start = size.checked_sub(TRAILER_BYTES).ok_or_else(|| torn(&object, "it is too short"))?;
+        let trailer = bucket.get_range(&path, trailer_start..size).await.map_err(reading)?;
+        let trailer: [u8; 10] = trailer.as_ref().try_into().map_err(|_| torn(&object, "it is too short"))?;
+        let footer_bytes = read_footer_length(trailer).map_err(|error| torn(&object, &error.to_string()))? as u64;
+        let footer_start =
+            trailer_start.checked_sub(footer_bytes).ok_or_else(|| torn(&object, "its footer is torn"))?;
+        let footer = bucket.get_range(&path, footer_start..trailer_start).await.map_err(reading)?;
+        let footer = root_as_footer(&footer).map_err(|error| torn(&object, &error.to_string()))?;
+        let schema = footer.schema().map(fb_to_schema).ok_or_else(|| torn(&object, "its footer has no schema"))?;
+        let decoder = FileDecoder::new(Arc::new(schema), footer.version());
+        let blocks = footer.recordBatches().map(|blocks| blocks.iter().copied().collect()).unwrap_or_default();
+        Ok(Self { bucket, object, decoder, blocks })
+    }
+
+    fn into_batches(self) -> impl futures::Stream<Item = Result<(RecordBatch, u64), StageError>> {
+        let Self { bucket, object, decoder, blocks } = self;
+        futures::stream::iter(blocks)
+            .map(move |block| {
+                let (bucket, object) = (bucket.clone(), object.clone());
+                async move {
+                    let bytes = read_block(&*bucket, &object, &block).await?;
+                    Ok((block, bytes, object))
+                }
+            })
+            .buffered(2)
+            .and_then(move |(block, bytes, object)| {
+                let length = bytes.len() as u64;
+                let decoded = decoder.read_record_batch(&block, &Buffer::from(bytes));
+                let batch = match decoded {
+                    Ok(Some(batch)) => Ok((batch, length)),
+                    Ok(None) => Err(torn(&object, "a block holds no batch")),
+                    Err(error) => Err(torn(&object, &error.to_string())),
+                };
+                std::future::ready(batch)
+            })
+    }
+}
+
+async fn read_block(bucket: &dyn ObjectStore, object: &ObjectRef, block: &Block) -> Result<Bytes, StageError> {
+    let start = u64::try_from(block.offset()).map_err(|_| torn(object, "a block lies before its start"))?;
+    let length = i64::from(block.metaDataLength()) + block.bodyLength();
+    let length = u64::try_from(length).map_err(|_| torn(object, "a block has no length"))?;
+    bucket
+        .get_range(&store::path(&object.key)?, start..start + length)
+        .await
+        .map_err(|error| store::classify(error, &format!("cannot read {object}")))
+}
+
+fn torn(object: &ObjectRef, why: &str) -> StageError {
+    StageError::new(ErrorKind::Internal, format!("{object} is no whole part: {why}"))
+}
