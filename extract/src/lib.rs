@@ -12,6 +12,7 @@ mod source;
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::Extracted,
@@ -106,8 +107,11 @@ async fn decode(
         while let Some(record) = splitter.next(chunk.is_none())? {
             records.check(&record).await?;
         }
-        let Some(chunk) = chunk else { break };
-        context.progress.advanced(Stage::Extract, chunk.len() as u64, records.read - records_before);
+        let chunk_bytes = chunk.as_ref().map_or(0, Bytes::len);
+        context.progress.advanced(Stage::Extract, chunk_bytes as u64, records.read - records_before);
+        if chunk.is_none() {
+            break;
+        }
     }
     let manifest = records.finish(&run, started).await?;
     reconcile(&manifest)?;

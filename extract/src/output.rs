@@ -1,6 +1,6 @@
 //! Writes what the stage makes: staged parts of accepted records, and rejects.
 
-use std::{mem, sync::Arc};
+use std::{mem, path::Path, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef, ipc::writer::FileWriter};
 use bytes::Bytes;
@@ -106,8 +106,8 @@ pub(crate) struct Rejected {
 
 impl RejectWriter {
     pub(crate) fn new(context: &StageContext, run: &Run) -> Self {
-        let file = run.source.key.rsplit('/').next().unwrap_or_default();
-        let extension = file.split_once('.').map_or("csv", |(_, extension)| extension);
+        let extension =
+            Path::new(&run.source.key).extension().and_then(|extension| extension.to_str()).unwrap_or("csv");
         Self {
             target: Target::new(context, run),
             records_name: format!("rejects.{extension}"),

@@ -100,12 +100,11 @@ async fn succeeded(executor: &Executor, ended: &Ended, loaded: &Loaded) -> Resul
     if let Some(filtered) = loaded.records_filtered {
         line("filtered", records(filtered));
     }
-    let files = format!(
-        "{} in {} files ({})",
-        records(loaded.records_loaded),
-        report.files.len(),
-        HumanBytes(loaded.bytes_loaded)
-    );
+    let count = match report.files.len() {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    let files = format!("{} in {count} ({})", records(loaded.records_loaded), HumanBytes(loaded.bytes_loaded));
     match loaded.commit {
         Commit::Committed => line("loaded", files),
         Commit::AlreadyCommitted => line("loaded", format!("{files}, by an earlier execution; nothing was changed")),

@@ -60,7 +60,7 @@ pub struct SourceSpec {
     /// A glob on the object's key: `*` stays within a segment, `**` crosses segments.
     #[schemars(with = "String")]
     pub r#match: Spanned<String>,
-    /// The format of the objects; by default what the key's suffix says.
+    /// The format of the objects; by default CSV.
     #[serde(default)]
     pub format: Option<Format>,
     /// The dialect of CSV sources.
@@ -163,7 +163,7 @@ impl Default for TransformSpec {
 pub struct LoadSpec {
     /// The kind of table.
     pub target: Target,
-    /// The table's bucket (`lake` or `landing`, whatever they are called in a deployment) and prefix: `lake/flights/`.
+    /// The table's bucket, which is always `lake`, whatever it is called in a deployment, and its prefix: `lake/flights/`.
     #[schemars(with = "String")]
     pub path: Spanned<String>,
     /// The columns whose values become hive partitions (`year=2013/month=1/`), outermost first.
@@ -225,9 +225,7 @@ pub struct CheckedSpec {
     pub quote: u8,
     /// How many rejects a run may have.
     pub tolerance: Tolerance,
-    /// The role of the table's bucket.
-    pub table_bucket: TableBucket,
-    /// The table's prefix; ends in `/`.
+    /// The table's prefix in the lake bucket; ends in `/`.
     pub table_prefix: String,
 }
 
@@ -240,15 +238,6 @@ pub struct Column {
     pub column_type: ColumnType,
     /// Whether null rejects the record.
     pub required: bool,
-}
-
-/// The bucket that holds the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableBucket {
-    /// The bucket of the tables.
-    Lake,
-    /// The bucket in which objects arrive.
-    Landing,
 }
 
 impl CheckedSpec {
@@ -293,11 +282,7 @@ impl CheckedSpec {
 
     /// Where the table is, in a deployment's buckets.
     pub fn table(&self, buckets: &crate::stage::Buckets) -> ObjectRef {
-        let bucket = match self.table_bucket {
-            TableBucket::Lake => &buckets.lake,
-            TableBucket::Landing => &buckets.landing,
-        };
-        ObjectRef::new(bucket, &self.table_prefix)
+        ObjectRef::new(&buckets.lake, &self.table_prefix)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a spec says when it is wrong: file, line, and the nearest valid name.
 #![allow(clippy::expect_used, reason = "tests fail by panicking")]
 
-use stepwell_pipeline::spec::{CheckedSpec, ColumnType, TableBucket, Tolerance};
+use stepwell_pipeline::spec::{CheckedSpec, ColumnType, Tolerance};
 
 const GOOD: &str = r#"pipeline: flights
 source:
@@ -27,7 +27,7 @@ fn a_good_spec_is_understood() {
     assert_eq!(spec.name(), "flights");
     assert_eq!(spec.columns[1].column_type, ColumnType::Decimal { precision: 12, scale: 2 });
     assert_eq!(spec.tolerance, Tolerance::Percent(1.0));
-    assert_eq!((spec.table_bucket, spec.table_prefix.as_str()), (TableBucket::Lake, "flights/"));
+    assert_eq!(spec.table_prefix, "flights/");
     assert_eq!(spec.spec.source.csv.nulls, ["", "NA"]);
     assert!(spec.columns[0].required && !spec.columns[1].required);
 }
@@ -85,7 +85,10 @@ fn a_destination_that_the_match_would_pick_up_is_refused() {
         .expect_err("runs forever")
         .to_string();
     assert!(errors.starts_with("p.yaml:14: the pipeline's own `match` `flights/*.csv*` could pick up"), "{errors}");
-    assert!(CheckedSpec::parse("p.yaml", &GOOD.replace("lake/flights", "landing/tables/flights")).is_ok());
+    let errors = CheckedSpec::parse("p.yaml", &GOOD.replace("lake/flights", "landing/tables/flights"))
+        .expect_err("starts runs that no pipeline fits")
+        .to_string();
+    assert!(errors.starts_with("p.yaml:14: what is written to `landing/tables/flights` would start runs"), "{errors}");
 }
 
 #[test]

@@ -2,12 +2,18 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 
-use crate::http::{self, Body, Cut};
+use crate::{
+    http::{self, Body, Cut},
+    range,
+};
 
 /// What a request gets instead of the store's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +62,19 @@ struct Shared {
     behind: SocketAddr,
     rules: Mutex<Vec<Rule>>,
     passed: Mutex<Vec<Passed>>,
+    mended_ranges: AtomicUsize,
 }
 
 impl FaultProxy {
     /// Starts a proxy on a free port of 127.0.0.1.
     pub fn start(behind: SocketAddr) -> Self {
         let (listener, address) = http::listen(0);
-        let shared = Arc::new(Shared { behind, rules: Mutex::default(), passed: Mutex::default() });
+        let shared = Arc::new(Shared {
+            behind,
+            rules: Mutex::default(),
+            passed: Mutex::default(),
+            mended_ranges: AtomicUsize::new(0),
+        });
         let answering = shared.clone();
         crate::spawn(http::serve(listener, move |request| answering.clone().answer(request)));
         Self { address, shared }
@@ -83,6 +95,11 @@ impl FaultProxy {
         self.shared.rules.lock().unwrap().iter().filter(|rule| rule.path == path).map(|rule| rule.times).sum()
     }
 
+    /// How many answers were mended that ignored the range they were asked for.
+    pub fn mended_ranges(&self) -> usize {
+        self.shared.mended_ranges.load(Ordering::Relaxed)
+    }
+
     /// The requests so far whose decoded path contains the text.
     pub fn passed(&self, path: &str) -> Vec<Passed> {
         let passed = self.shared.passed.lock().unwrap();
@@ -101,11 +118,23 @@ impl Shared {
         Some(rule.fault)
     }
 
+    async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let range = range::asked_of_version(&request);
+        let answer = http::forward(request, self.behind).await?;
+        match range {
+            Some(range) if answer.status() == StatusCode::OK => {
+                self.mended_ranges.fetch_add(1, Ordering::Relaxed);
+                range::mend(answer, &range).await
+            }
+            _ => Ok(answer),
+        }
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let method = request.method().clone();
         let path = http::decoded(request.uri().path());
         let answer = match self.fault(&method, &path) {
-            None => http::forward(request, self.behind).await,
+            None => self.pass(request).await,
             Some(Fault::Cut) => Err(Cut),
             Some(Fault::Error(status, code)) => Ok(s3_error(status, code, &method)),
         };

@@ -26,6 +26,7 @@ pub mod moto;
 pub mod notices;
 mod process;
 pub mod python;
+mod range;
 pub mod suite;
 pub mod workspace;
 

@@ -23,7 +23,8 @@ const ATTEMPTS: usize = 7;
 /// The longest that all retries of a stage take: waits of at most 2, 4, 8, 16, 32 and 60 seconds, and the work.
 const EXHAUSTION: Duration = Duration::from_secs(240);
 
-const UNAVAILABLE: Fault = Fault::Error(503, "ServiceUnavailable");
+const SLOW_DOWN: Fault = Fault::Error(503, "SlowDown");
+const BROKEN: Fault = Fault::Error(500, "InternalError");
 
 async fn upload_some(deployment: &Deployment, pipeline: &str) -> String {
     deployment.push_pipeline(pipeline).await;
@@ -73,7 +74,7 @@ pub async fn the_full_table_is_loaded(deployment: &Deployment) {
     assert_eq!(notice.attributes, json!({"outcome": "succeeded", "pipeline": "full"}), "{notice:?}");
 }
 
-/// A store that answers 503 more often than the SDK asks is asked again by the state machine, until it works.
+/// A store that asks for patience more often than the SDK asks is asked again by the state machine, until it works.
 pub async fn a_transient_fault_is_retried_until_it_works(deployment: &Deployment) {
     let key = upload_some(deployment, "transient").await;
     // The SDK asks three times per attempt, so these are spent in the third attempt.
@@ -83,14 +84,14 @@ pub async fn a_transient_fault_is_retried_until_it_works(deployment: &Deployment
         method: Method::PUT,
         path: path.clone(),
         ends: manifest,
-        fault: UNAVAILABLE,
+        fault: SLOW_DOWN,
         times: 7,
     });
     let finished = deployment.run("transient", &key).await;
     assert_eq!(finished.status, "SUCCEEDED", "{finished:?}");
     assert_eq!(deployment.proxy.faults_left(&path), 0, "every fault happened");
     assert_eq!(finished.attempts("Extract"), 3, "{:?}", finished.trace);
-    let errors = finished.trace.iter().filter(|step| step.error.as_deref() == Some("StoreUnavailable"));
+    let errors = finished.trace.iter().filter(|step| step.error.as_deref() == Some("Throttled"));
     assert_eq!(errors.count(), 2, "{:?}", finished.trace);
     assert_waits(deployment, &finished, "Extract");
     assert_loaded(deployment, "transient", &finished.output, SOME as u64).await;
@@ -99,7 +100,7 @@ pub async fn a_transient_fault_is_retried_until_it_works(deployment: &Deployment
 /// Connections that break off are a transient fault too.
 pub async fn broken_connections_are_retried(deployment: &Deployment) {
     let key = upload_some(deployment, "broken").await;
-    let report = "/load/report.json".to_owned();
+    let report = "/report.json".to_owned();
     let path = format!("/{}/runs/broken-", deployment.work);
     deployment.proxy.inject(Rule {
         method: Method::PUT,
@@ -120,7 +121,7 @@ pub async fn retries_are_exhausted(deployment: &Deployment) {
     let key = upload_some(deployment, "exhausted").await;
     let manifest = "/transform/manifest.json".to_owned();
     let path = format!("/{}/runs/exhausted-", deployment.work);
-    let rule = Rule { method: Method::PUT, path, ends: manifest, fault: UNAVAILABLE, times: usize::MAX };
+    let rule = Rule { method: Method::PUT, path, ends: manifest, fault: BROKEN, times: usize::MAX };
     deployment.proxy.inject(rule);
     let arn = deployment.start("exhausted", &key).await;
     let finished = deployment.finished(&arn, EXHAUSTION).await;

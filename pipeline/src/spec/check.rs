@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_saphyr::Spanned;
 
 use super::{
-    CheckedSpec, Column, ColumnType, MatchGlob, PipelineSpec, SpecErrors, TableBucket, Tolerance,
+    CheckedSpec, Column, ColumnType, MatchGlob, PipelineSpec, SpecErrors, Tolerance,
     error::{Findings, unknown},
 };
 
@@ -18,7 +18,7 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
     }
     let columns = check_columns(&spec, &mut findings);
     let tolerance = check_tolerance(&spec, &mut findings);
-    let (table_bucket, table_prefix) = check_table(&spec, match_glob.as_ref(), &mut findings);
+    let table_prefix = check_table(&spec, match_glob.as_ref(), &mut findings);
     let mut partitions = BTreeSet::new();
     for column in &spec.load.partition_by {
         if !partitions.insert(column.value.as_str()) {
@@ -39,7 +39,6 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
         delimiter,
         quote,
         tolerance,
-        table_bucket,
         table_prefix,
         spec,
     })
@@ -118,23 +117,25 @@ fn check_tolerance(spec: &PipelineSpec, findings: &mut Findings<'_>) -> Toleranc
     })
 }
 
-fn check_table(
-    spec: &PipelineSpec,
-    match_glob: Option<&MatchGlob>,
-    findings: &mut Findings<'_>,
-) -> (TableBucket, String) {
+fn check_table(spec: &PipelineSpec, match_glob: Option<&MatchGlob>, findings: &mut Findings<'_>) -> String {
     let path = &spec.load.path;
-    let (role, prefix) = path.value.split_once('/').unwrap_or((&path.value, ""));
+    let (bucket, prefix) = path.value.split_once('/').unwrap_or((&path.value, ""));
     let prefix = if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
-    let bucket = match role {
-        "lake" => TableBucket::Lake,
-        "landing" => TableBucket::Landing,
-        other => {
-            findings
-                .add(path, format!("`path` begins with its bucket: {}", unknown("bucket", other, ["lake", "landing"])));
-            TableBucket::Lake
-        }
-    };
+    match bucket {
+        "lake" => {}
+        "landing" if match_glob.is_some_and(|glob| glob.may_fit_below(&prefix)) => findings.add(
+            path,
+            format!(
+                "the pipeline's own `match` `{}` could pick up what it writes to `{}`, and run forever; write to `lake/`",
+                spec.source.r#match.value, path.value
+            ),
+        ),
+        "landing" => findings.add(
+            path,
+            format!("what is written to `{}` would start runs, since objects arrive there; write to `lake/`", path.value),
+        ),
+        other => findings.add(path, format!("`path` begins with its bucket: {}", unknown("bucket", other, ["lake"]))),
+    }
     if prefix.is_empty() {
         findings.add(
             path,
@@ -143,16 +144,5 @@ fn check_table(
     } else if crate::store::path(&prefix).is_err() {
         findings.add(path, format!("`{}` has an empty, `.` or `..` segment or a control character", path.value));
     }
-    let picks_up = match_glob.is_some_and(|glob| bucket == TableBucket::Landing && glob.may_fit_below(&prefix));
-    if picks_up {
-        findings.add(
-            path,
-            format!(
-                "the pipeline's own `match` `{}` could pick up what it writes to `{}`, and run forever; \
-                 write to `lake/` or to another prefix",
-                spec.source.r#match.value, path.value
-            ),
-        );
-    }
-    (bucket, prefix)
+    prefix
 }
