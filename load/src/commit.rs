@@ -63,7 +63,7 @@ impl<'a> Ledger<'a> {
                     return Ok(ended);
                 }
                 // What the document before last replaced must be gone before it is forgotten.
-                self.remove(unused(current.manifest.replaced.iter().cloned().collect(), &wanted)).await?;
+                self.remove(unused(current.manifest.replaced.clone(), &wanted)).await?;
                 next.replaced = unused(current.manifest.keys(), &wanted);
                 seen = Some(current.etag.ok_or_else(|| {
                     StageError::new(ErrorKind::Internal, format!("{} has no entity tag", self.document))

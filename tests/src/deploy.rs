@@ -57,7 +57,6 @@ pub async fn hosted(suite: &str, elsewhere: Option<(Endpoint, u16)>) -> Deployme
     let moto = Moto::start(moto_address, host.address().port(), &folder).await;
     let endpoint = Endpoint::from(moto.address);
     let proxy = FaultProxy::start(moto.address);
-    // Through the host, as the interpreter itself sees it.
     let sfn = sfn.unwrap_or_else(|| Endpoint::from(moto.address)).sfn();
 
     let s3 = endpoint.s3();
@@ -85,9 +84,11 @@ pub async fn hosted(suite: &str, elsewhere: Option<(Endpoint, u16)>) -> Deployme
     for name in FUNCTIONS {
         arns.insert(name, host.deploy(name, function(name, &topic)));
     }
-    let state_machine = create_state_machine(&sfn, "etl", &arns).await;
+    // An endpoint that the environment names may remember the state machines of earlier test runs.
+    let run = std::process::id();
+    let state_machine = create_state_machine(&sfn, &format!("etl-{run}"), &arns).await;
     arns.insert("notify", host.deploy("mute", function("notify", NO_TOPIC)));
-    let mute_state_machine = create_state_machine(&sfn, "mute", &arns).await;
+    let mute_state_machine = create_state_machine(&sfn, &format!("mute-{run}"), &arns).await;
 
     let [landing, uploads, work, lake] = buckets.map(str::to_owned);
     let (host, events_queue) = (Some(host), None);

@@ -1,8 +1,10 @@
 //! Where things are in the workspace and in cargo's target folder.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 /// The workspace's root.
@@ -35,12 +37,22 @@ pub fn target() -> PathBuf {
     binaries().parent().expect("a profile's folder is in the target folder").to_owned()
 }
 
-/// An emptied folder for the files of one suite of tests: logs, and what its engines write.
+// Held until the process ends.
+static LOCKS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// An emptied folder for the files of one suite of tests: logs, and what its engines write. It is this process's
+/// alone: another test run that wants it waits.
 pub fn scratch(suite: &str) -> PathBuf {
-    let folder = target().join("stepwell-tests").join(suite);
+    let suites = target().join("stepwell-tests");
+    fs::create_dir_all(&suites).expect("the target folder can be written");
+    let lock = File::create(suites.join(format!("{suite}.lock"))).expect("the lock file can be made");
+    lock.lock().expect("the lock can be waited for");
+    LOCKS.lock().unwrap().push(lock);
+
+    let folder = suites.join(suite);
     if folder.exists() {
         fs::remove_dir_all(&folder).expect("the scratch folder of an earlier run goes away");
     }
-    fs::create_dir_all(&folder).expect("a scratch folder can be made");
+    fs::create_dir(&folder).expect("a scratch folder can be made");
     folder
 }

@@ -1,4 +1,5 @@
 //! Whole runs on ministack: the shipped template is deployed as it is, with the real binaries, and events flow.
+#![allow(clippy::expect_used, reason = "what a check cannot ask for fails the test, and the message says why")]
 
 use std::{sync::LazyLock, time::Duration};
 
