@@ -33,7 +33,9 @@ async fn each_stage_is_resumed_with_the_input_it_had() {
             assert_eq!(redriven.redrive_count, 1);
             let mut resumed = again.payloads(function)[0]["input"].clone();
             let left_over = resumed.as_object_mut().unwrap().remove("error");
-            assert_eq!(left_over, Some(json!({ "Error": error, "Cause": cause(error) })));
+            // Extract is resumed with the execution's own input, which may be no object.
+            let expected = (stage != "Extract").then(|| json!({ "Error": error, "Cause": cause(error) }));
+            assert_eq!(left_over, expected);
             assert_eq!(resumed, input, "{stage} after {error}");
             let all = ["extract", "transform", "load"];
             let at = all.iter().position(|name| *name == function).unwrap();

@@ -1,6 +1,6 @@
 //! Sorts records into hive partitions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
@@ -8,24 +8,10 @@ use arrow::{
     datatypes::{DataType, SchemaRef},
     error::ArrowError,
 };
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// What hive escapes in a partition's directory name (Apache Hive, `FileUtils.charToEscape`).
-const HIVE_ESCAPED: &AsciiSet = &CONTROLS
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'\'')
-    .add(b'*')
-    .add(b'/')
-    .add(b':')
-    .add(b'=')
-    .add(b'?')
-    .add(b'\\')
-    .add(b'{')
-    .add(b'[')
-    .add(b']')
-    .add(b'^');
+/// What hive escapes in a partition's directory name, beside control characters (Apache Hive,
+/// `FileUtils.charToEscape`).
+const HIVE_ESCAPED: &str = "\"#%'*/:=?\\{[]^\u{7f}";
 /// The directory of null (Apache Hive, `hive.exec.default.partition.name`).
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -92,14 +78,27 @@ impl Partitioner {
 
     fn directory(&self, values: &[Option<&str>]) -> String {
         let segment = |((name, _), value): (&(String, usize), &Option<&str>)| {
-            let name = utf8_percent_encode(name, HIVE_ESCAPED);
+            let name = escaped(name);
             match value {
-                Some(value) => format!("{name}={}", utf8_percent_encode(value, HIVE_ESCAPED)),
+                Some(value) => format!("{name}={}", escaped(value)),
                 None => format!("{name}={HIVE_NULL}"),
             }
         };
         self.columns.iter().zip(values).map(segment).collect::<Vec<_>>().join("/")
     }
+}
+
+/// Hive reads an escape as one character, not as a byte of UTF-8: what is beyond ASCII must stay as it is.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
+        if character.is_ascii_control() || HIVE_ESCAPED.contains(character) {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "%{:02X}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+        escaped
+    })
 }
 
 #[cfg(test)]
