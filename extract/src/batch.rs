@@ -124,8 +124,12 @@ impl ColumnBuilder {
             ColumnType::Decimal { .. } => {
                 Self::Decimal(Decimal128Builder::new().with_data_type(column_type.arrow_type()))
             }
-            ColumnType::Boolean => Self::Boolean(BooleanBuilder::new()),
-            ColumnType::String => Self::String(StringBuilder::new()),
+            ColumnType::Boolean(_) => Self::Boolean(BooleanBuilder::new()),
+            ColumnType::String
+            | ColumnType::Binary(_)
+            | ColumnType::Time(_)
+            | ColumnType::List(_)
+            | ColumnType::Struct(_) => Self::String(StringBuilder::new()),
             ColumnType::Date(_) => Self::Date(Date32Builder::new()),
             ColumnType::Timestamp(_) => Self::Timestamp(TimestampMicrosecondBuilder::new()),
         }

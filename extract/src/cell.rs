@@ -37,7 +37,8 @@ pub(crate) struct FieldParser {
 impl FieldParser {
     pub(crate) fn new(column_type: &ColumnType) -> Self {
         let format = match column_type {
-            ColumnType::Date(format) | ColumnType::Timestamp(format) => format.as_str(),
+            ColumnType::Date(format) => format.as_str(),
+            ColumnType::Timestamp(format) => format.pattern.as_str(),
             _ => "",
         };
         // ISO 8601 as people write it has a space as often as a T.
@@ -62,12 +63,15 @@ impl FieldParser {
             ColumnType::Uint(bits) => self.uint(text, bits),
             ColumnType::Float(bits) => self.float(text, bits),
             ColumnType::Decimal { precision, scale } => self.decimal(text, precision, scale),
-            ColumnType::Boolean => match text {
+            ColumnType::Boolean(_) => match text {
                 "true" | "TRUE" | "True" | "t" | "T" | "1" => Ok(Cell::Boolean(true)),
                 "false" | "FALSE" | "False" | "f" | "F" | "0" => Ok(Cell::Boolean(false)),
                 _ => Err(self.invalid()),
             },
             ColumnType::String => Ok(Cell::String(text)),
+            ColumnType::Binary(_) | ColumnType::Time(_) | ColumnType::List(_) | ColumnType::Struct(_) => {
+                Err(self.invalid())
+            }
             ColumnType::Date(_) => self.date(text),
             ColumnType::Timestamp(_) => self.timestamp(text),
         }
@@ -169,8 +173,10 @@ impl FieldParser {
     }
 
     fn mismatch(&self) -> Unfit {
-        let (ColumnType::Date(format) | ColumnType::Timestamp(format)) = &self.column_type else {
-            return self.invalid();
+        let format = match &self.column_type {
+            ColumnType::Date(format) => format,
+            ColumnType::Timestamp(format) => &format.pattern,
+            _ => return self.invalid(),
         };
         (RejectCode::InvalidValue, format!("the value is no {} of the format {format}", self.column_type))
     }
@@ -186,6 +192,8 @@ pub(crate) fn excerpt(field: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use RejectCode::{InvalidEncoding, InvalidValue, OutOfRange};
+
+    use stepwell_pipeline::spec::TimestampFormat;
 
     use super::*;
 
@@ -242,14 +250,15 @@ mod tests {
 
     #[test]
     fn dates_and_timestamps_follow_their_format() {
-        let iso = ColumnType::Timestamp(ColumnType::ISO_TIMESTAMP.into());
+        let timestamp = |pattern: &str| ColumnType::Timestamp(TimestampFormat { pattern: pattern.into(), zone: None });
+        let iso = timestamp(ColumnType::ISO_TIMESTAMP);
         let expected = Ok(Cell::Timestamp(1_357_034_400_250_000));
         assert_eq!(parse(iso.clone(), "2013-01-01T10:00:00.25"), expected);
         assert_eq!(parse(iso.clone(), "2013-01-01 10:00:00.25"), expected);
         assert_eq!(parse(iso, "2013-02-30 10:00:00"), Err(InvalidValue));
-        let literal = ColumnType::Timestamp("%Y-%m-%dT%H:%M:%SZ".into());
+        let literal = timestamp("%Y-%m-%dT%H:%M:%SZ");
         assert_eq!(parse(literal, "2013-01-01T10:00:00Z"), Ok(Cell::Timestamp(1_357_034_400_000_000)));
-        let offset = ColumnType::Timestamp("%Y-%m-%dT%H:%M:%S%:z".into());
+        let offset = timestamp("%Y-%m-%dT%H:%M:%S%:z");
         assert_eq!(parse(offset, "2013-01-01T12:00:00+02:00"), Ok(Cell::Timestamp(1_357_034_400_000_000)));
         assert_eq!(parse(ColumnType::Date("%d.%m.%Y".into()), "02.01.1970"), Ok(Cell::Date(1)));
         assert_eq!(parse(ColumnType::Date("%d.%m.%Y".into()), "1970-01-02"), Err(InvalidValue));

@@ -91,7 +91,7 @@ async fn decode(
     started: SystemTime,
 ) -> Result<ExtractManifest, StageError> {
     let mut source = SourceReader::open(context, &run.source)?;
-    let mut splitter = RecordSplitter::new(spec.delimiter, spec.quote);
+    let mut splitter = RecordSplitter::new(spec.dialect.delimiter[0], spec.dialect.quote.unwrap_or(b'"'));
     let mut records = RecordChecker::new(context, spec, &run);
     let mut first = true;
     loop {

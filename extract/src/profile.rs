@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn profile<'a>(column_type: ColumnType, cells: impl IntoIterator<Item = Option<Cell<'a>>>) -> ColumnProfile {
-        let mut profiler = ColumnProfiler::new(&Column { name: "c".into(), column_type, required: false });
+        let mut profiler = ColumnProfiler::new(&Column::new("c", column_type));
         cells.into_iter().for_each(|cell| profiler.observe(cell));
         profiler.finish()
     }

@@ -28,11 +28,11 @@ load: { target: parquet, path: lake/people/ }
 "#;
 
 fn context() -> StageContext {
-    StageContext {
-        stores: Arc::new(MemoryStores::default()),
-        buckets: Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
-        progress: Arc::new(Unwatched),
-    }
+    StageContext::new(
+        Arc::new(MemoryStores::default()),
+        Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
+        Arc::new(Unwatched),
+    )
 }
 
 async fn land(context: &StageContext, key: &str, bytes: impl AsRef<[u8]>) -> RunRequest {

@@ -19,11 +19,11 @@ const SPEC: &str = "pipeline: trips\nsource: { match: \"in/*.csv\" }\nschema: [{
                     load: { target: parquet, path: lake/trips/ }\n";
 
 fn context() -> StageContext {
-    StageContext {
-        stores: Arc::new(MemoryStores::default()),
-        buckets: Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
-        progress: Arc::new(Unwatched),
-    }
+    StageContext::new(
+        Arc::new(MemoryStores::default()),
+        Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
+        Arc::new(Unwatched),
+    )
 }
 
 /// What `transform` would leave for one version of `in/trips.csv`: two files that hold the version's name.

@@ -38,8 +38,7 @@ impl Executor {
     pub fn open(directory: &Path, progress: Arc<dyn Progress>) -> Result<Self, Box<dyn std::error::Error>> {
         let stores = DirectoryStores::open(directory, &BUCKETS)?;
         let [landing, work, lake] = BUCKETS.map(str::to_owned);
-        let context =
-            StageContext { stores: Arc::new(stores.clone()), buckets: Buckets { landing, work, lake }, progress };
+        let context = StageContext::new(Arc::new(stores.clone()), Buckets { landing, work, lake }, progress);
         let functions = ["Extract", "Transform", "Load", "Notify"]
             .map(|stage| (format!("{stage}FunctionArn"), stage.to_lowercase()));
         Ok(Self {

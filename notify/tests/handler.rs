@@ -44,11 +44,11 @@ impl Published {
 }
 
 fn context() -> StageContext {
-    StageContext {
-        stores: Arc::new(MemoryStores::default()),
-        buckets: Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
-        progress: Arc::new(Unwatched),
-    }
+    StageContext::new(
+        Arc::new(MemoryStores::default()),
+        Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
+        Arc::new(Unwatched),
+    )
 }
 
 fn run() -> Run {

@@ -1,6 +1,6 @@
 //! What one stage hands to the next: references and counts, never data.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{ErrorKind, StageError, run::Run, store::ObjectRef};
@@ -40,6 +40,42 @@ pub struct Transformed {
     pub records_filtered: Option<u64>,
     /// Bytes of the final files.
     pub bytes_out: u64,
+}
+
+/// How a round of a stage ended.
+///
+/// In JSON it is the handoff with one field more: `more`, whether the stage is to be called again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Round<Done, Again> {
+    /// The stage is done: what it hands to the next.
+    Done(Done),
+    /// The time was up: what the stage is to be called with again. It goes on at its checkpoint.
+    More(Again),
+}
+
+impl<Done, Again> Round<Done, Again> {
+    /// What the stage hands on, if it is done.
+    pub fn done(self) -> Option<Done> {
+        match self {
+            Self::Done(done) => Some(done),
+            Self::More(_) => None,
+        }
+    }
+}
+
+impl<Done: Serialize, Again: Serialize> Serialize for Round<Done, Again> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Flagged<'a, T> {
+            #[serde(flatten)]
+            handoff: &'a T,
+            more: bool,
+        }
+        match self {
+            Self::Done(handoff) => Flagged { handoff, more: false }.serialize(serializer),
+            Self::More(handoff) => Flagged { handoff, more: true }.serialize(serializer),
+        }
+    }
 }
 
 /// How a load ended.

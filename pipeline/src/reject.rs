@@ -18,8 +18,24 @@ pub enum RejectCode {
     InvalidValue,
     /// A value parses but is beyond its type's range.
     OutOfRange,
-    /// A field is not valid UTF-8.
+    /// A field is not valid in the source's character encoding.
     InvalidEncoding,
+    /// The record is not well-formed in its format: text after a closing quote, an unclosed quote, broken JSON.
+    Malformed,
+    /// The record has a field that the schema does not declare.
+    UnknownColumn,
+    /// A value that must be unique within the object occurred before.
+    NotUnique,
+    /// A condition is false.
+    CheckFailed,
+    /// A value is not among those allowed.
+    NotAllowed,
+    /// A text does not match its pattern.
+    PatternMismatch,
+    /// A value is below the least or above the greatest allowed.
+    OutOfBounds,
+    /// A text has too few or too many characters.
+    InvalidLength,
 }
 
 impl RejectCode {
@@ -32,6 +48,14 @@ impl RejectCode {
             RejectCode::InvalidValue => "invalid_value",
             RejectCode::OutOfRange => "out_of_range",
             RejectCode::InvalidEncoding => "invalid_encoding",
+            RejectCode::Malformed => "malformed",
+            RejectCode::UnknownColumn => "unknown_column",
+            RejectCode::NotUnique => "not_unique",
+            RejectCode::CheckFailed => "check_failed",
+            RejectCode::NotAllowed => "not_allowed",
+            RejectCode::PatternMismatch => "pattern_mismatch",
+            RejectCode::OutOfBounds => "out_of_bounds",
+            RejectCode::InvalidLength => "invalid_length",
         }
     }
 }

@@ -2,21 +2,27 @@
 
 mod catalog;
 mod check;
+mod column;
 mod column_type;
 mod error;
+mod load;
 mod match_glob;
+mod source;
 mod tolerance;
 
 use std::sync::Arc;
 
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 pub use catalog::{Catalog, PIPELINES_PREFIX};
-pub use column_type::ColumnType;
+pub use column::{Column, ColumnSpec, Pii, Scalar};
+pub use column_type::{BinaryEncoding, BooleanSpellings, ColumnType, NamedType, TimestampFormat};
 pub use error::{SpecError, SpecErrors, nearest};
+pub use load::{Dedupe, DedupeSpec, Keep, LoadSpec, Target};
 pub use match_glob::MatchGlob;
 use schemars::JsonSchema;
 use serde::Deserialize;
 pub use serde_saphyr::Spanned;
+pub use source::{CsvDialect, Dialect, Format, JsonLayout, SourceSpec};
 pub use tolerance::Tolerance;
 
 use crate::{
@@ -25,6 +31,9 @@ use crate::{
     stage::StageContext,
     store::{self, ObjectRef},
 };
+
+/// The column in which `unknown_columns: keep` keeps them.
+pub const EXTRA: &str = "_extra";
 
 /// A pipeline: what to read, what to accept, what to derive and where to put it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -53,75 +62,6 @@ pub struct PipelineSpec {
     pub notify: NotifySpec,
 }
 
-/// What a pipeline reads.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SourceSpec {
-    /// A glob on the object's key: `*` stays within a segment, `**` crosses segments.
-    #[schemars(with = "String")]
-    pub r#match: Spanned<String>,
-    /// The format of the objects; by default CSV.
-    #[serde(default)]
-    pub format: Option<Format>,
-    /// The dialect of CSV sources.
-    #[serde(default)]
-    pub csv: CsvDialect,
-}
-
-/// The format of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Fields separated by a delimiter, one record a line, quoted where needed (RFC 4180).
-    Csv,
-}
-
-/// A dialect of CSV.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CsvDialect {
-    /// What separates fields: one ASCII character.
-    #[schemars(with = "String")]
-    pub delimiter: Spanned<String>,
-    /// What encloses fields that hold delimiters or line ends: one ASCII character. Doubled, it stands for itself.
-    #[schemars(with = "String")]
-    pub quote: Spanned<String>,
-    /// Whether the first line names the columns. If not, the schema's order counts.
-    pub header: bool,
-    /// The spellings of null.
-    pub nulls: Vec<String>,
-}
-
-impl Default for CsvDialect {
-    fn default() -> Self {
-        Self {
-            delimiter: unlocated(",".into()),
-            quote: unlocated("\"".into()),
-            header: true,
-            nulls: vec![String::new()],
-        }
-    }
-}
-
-/// A column that a record has.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ColumnSpec {
-    /// The column's name, as in the header.
-    #[schemars(with = "String")]
-    pub name: Spanned<String>,
-    /// `int8`…`int64`, `uint8`…`uint64`, `float32`, `float64`, `decimal(p,s)`, `boolean`, `string`, `date`, `timestamp`.
-    #[schemars(with = "String")]
-    pub r#type: Spanned<String>,
-    /// Whether null rejects the record.
-    #[serde(default)]
-    pub required: bool,
-    /// How dates and timestamps are written, in strftime's letters; by default ISO 8601.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub format: Option<Spanned<String>>,
-}
-
 /// What to do with columns that the schema does not declare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -131,6 +71,8 @@ pub enum UnknownColumns {
     Reject,
     /// They are left out.
     Ignore,
+    /// They are kept together, as one JSON object, in the string column `_extra`.
+    Keep,
 }
 
 /// What to do with bad records.
@@ -149,35 +91,27 @@ pub struct TransformSpec {
     /// One SELECT over the table `input`.
     #[schemars(with = "String")]
     pub sql: Spanned<String>,
+    /// Tables that the SQL may join with, beside `input`.
+    pub references: Vec<ReferenceSpec>,
 }
 
 impl Default for TransformSpec {
     fn default() -> Self {
-        Self { sql: unlocated("SELECT * FROM input".into()) }
+        Self { sql: unlocated("SELECT * FROM input".into()), references: Vec::new() }
     }
 }
 
-/// Where the table is.
+/// A table that the SQL may join with.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LoadSpec {
-    /// The kind of table.
-    pub target: Target,
-    /// The table's bucket, which is always `lake`, whatever it is called in a deployment, and its prefix: `lake/flights/`.
+pub struct ReferenceSpec {
+    /// The table's name in the SQL.
+    #[schemars(with = "String")]
+    pub name: Spanned<String>,
+    /// The bucket, `lake` or `work`, and the key of one Parquet file, or the prefix (ending in `/`) of a folder of
+    /// them: `lake/airlines/`. A table of another pipeline will do.
     #[schemars(with = "String")]
     pub path: Spanned<String>,
-    /// The columns whose values become hive partitions (`year=2013/month=1/`), outermost first.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    pub partition_by: Vec<Spanned<String>>,
-}
-
-/// The kind of table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Target {
-    /// A directory of Parquet files.
-    Parquet,
 }
 
 /// Whom to tell of what.
@@ -219,25 +153,14 @@ pub struct CheckedSpec {
     pub match_glob: MatchGlob,
     /// The columns, with their types.
     pub columns: Vec<Column>,
-    /// What separates fields.
-    pub delimiter: u8,
-    /// What encloses fields.
-    pub quote: u8,
+    /// How CSV sources are written.
+    pub dialect: Dialect,
     /// How many rejects a run may have.
     pub tolerance: Tolerance,
     /// The table's prefix in the lake bucket; ends in `/`.
     pub table_prefix: String,
-}
-
-/// A column that a record has, its type understood.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// The name, as in the header.
-    pub name: String,
-    /// The type.
-    pub column_type: ColumnType,
-    /// Whether null rejects the record.
-    pub required: bool,
+    /// Which of several records with the same key is kept.
+    pub dedupe: Option<Dedupe>,
 }
 
 impl CheckedSpec {
@@ -275,9 +198,17 @@ impl CheckedSpec {
     }
 
     /// The accepted records' schema: the table `input` of the SQL.
+    ///
+    /// Columns that `pii` drops are not in it; those that it hashes or redacts are text.
     pub fn arrow_schema(&self) -> SchemaRef {
-        let field = |column: &Column| Field::new(&column.name, column.column_type.arrow_type(), !column.required);
-        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+        let kept = self.columns.iter().filter(|column| column.pii != Some(Pii::Drop));
+        let field = |column: &Column| {
+            let data_type = if column.pii.is_some() { DataType::Utf8 } else { column.column_type.arrow_type() };
+            Field::new(&column.name, data_type, !column.required)
+        };
+        let extra =
+            (self.spec.unknown_columns == UnknownColumns::Keep).then(|| Field::new(EXTRA, DataType::Utf8, true));
+        Arc::new(Schema::new(kept.map(field).chain(extra).collect::<Vec<_>>()))
     }
 
     /// Where the table is, in a deployment's buckets.

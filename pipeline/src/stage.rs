@@ -48,7 +48,7 @@ pub struct Buckets {
     pub lake: String,
 }
 
-/// Everything outside a stage that it may use.
+/// Everything outside a stage that it may use, and how much of it.
 #[derive(Clone, Debug)]
 pub struct StageContext {
     /// The object stores.
@@ -57,6 +57,88 @@ pub struct StageContext {
     pub buckets: Buckets,
     /// Where the stage tells how far it is.
     pub progress: Arc<dyn Progress>,
+    /// When the stage should save what it has and come back for the rest.
+    pub budget: Arc<dyn Budget>,
+    /// How much it takes at a time.
+    pub limits: Limits,
+    /// The key of `pii: hash`, where the deployment has one.
+    pub hash_key: Option<HashKey>,
+}
+
+impl StageContext {
+    /// A context with all the time it needs, the default limits and no hash key.
+    pub fn new(stores: Arc<dyn Stores>, buckets: Buckets, progress: Arc<dyn Progress>) -> Self {
+        Self { stores, buckets, progress, budget: Arc::new(Unhurried), limits: Limits::default(), hash_key: None }
+    }
+}
+
+/// How much a stage takes at a time. Where parts and files are cut depends on these and on the data, never on when a
+/// stage was interrupted, so that a run of many rounds gives the bytes of a run of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The bytes of a staged part, about.
+    pub part_bytes: u64,
+    /// The records of a batch.
+    pub batch_records: usize,
+    /// The staged parts that row-wise SQL takes between two checkpoints.
+    pub group_parts: usize,
+    /// The memory that SQL over the whole object may use before it spills, in bytes.
+    pub sql_memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { part_bytes: 64 * 1024 * 1024, batch_records: 8192, group_parts: 16, sql_memory_bytes: 96 * 1024 * 1024 }
+    }
+}
+
+/// The key of `pii: hash`.
+#[derive(Clone)]
+pub struct HashKey(Arc<[u8]>);
+
+impl HashKey {
+    /// A key of those bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The key's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(…)")
+    }
+}
+
+/// The time that a stage has.
+pub trait Budget: fmt::Debug + Send + Sync {
+    /// Whether the stage should stop at the next place where it can. Asked only once something is done in the round,
+    /// so that every round gets further.
+    fn is_spent(&self) -> bool;
+}
+
+/// All the time in the world.
+#[derive(Debug)]
+pub struct Unhurried;
+
+impl Budget for Unhurried {
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// Time up to a moment.
+#[derive(Debug)]
+pub struct Until(pub std::time::Instant);
+
+impl Budget for Until {
+    fn is_spent(&self) -> bool {
+        std::time::Instant::now() >= self.0
+    }
 }
 
 /// The version of the code, as it is written into manifests and reports.

@@ -29,11 +29,11 @@ fn spec(sql: &str, partition_by: &str) -> String {
 }
 
 fn context() -> StageContext {
-    StageContext {
-        stores: Arc::new(MemoryStores::default()),
-        buckets: Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
-        progress: Arc::new(Unwatched),
-    }
+    StageContext::new(
+        Arc::new(MemoryStores::default()),
+        Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
+        Arc::new(Unwatched),
+    )
 }
 
 /// What `extract` would leave for six accepted records in two parts.

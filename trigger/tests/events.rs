@@ -50,11 +50,11 @@ impl Recorded {
 }
 
 async fn context(pipelines: &[(&str, &str)]) -> StageContext {
-    let context = StageContext {
-        stores: Arc::new(MemoryStores::default()),
-        buckets: Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
-        progress: Arc::new(Unwatched),
-    };
+    let context = StageContext::new(
+        Arc::new(MemoryStores::default()),
+        Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
+        Arc::new(Unwatched),
+    );
     for (name, pattern) in pipelines {
         let spec = format!(
             "pipeline: {name}\nsource: {{ match: \"{pattern}\" }}\nschema:\n  - {{ name: a, type: int8 }}\n\

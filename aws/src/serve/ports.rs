@@ -51,7 +51,7 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
 }
 
 fn stage_context(buckets: Buckets, config: &SdkConfig) -> StageContext {
-    StageContext { stores: Arc::new(S3Stores::new(sdk::s3_client(config))), buckets, progress: Arc::new(Unwatched) }
+    StageContext::new(Arc::new(S3Stores::new(sdk::s3_client(config))), buckets, Arc::new(Unwatched))
 }
 
 impl FunctionPorts for StageContext {

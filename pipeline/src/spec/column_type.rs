@@ -1,6 +1,6 @@
 use std::fmt;
 
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
 use super::error::unknown;
 
@@ -21,16 +21,78 @@ pub enum ColumnType {
         scale: u8,
     },
     /// `true` or `false`.
-    Boolean,
+    Boolean(BooleanSpellings),
     /// Text in UTF-8.
     String,
+    /// Bytes, written as text.
+    Binary(BinaryEncoding),
     /// A day, as strftime's letters say.
     Date(String),
-    /// A date and time of day without a zone, to the microsecond, as strftime's letters say.
-    Timestamp(String),
+    /// A time of day to the microsecond, as strftime's letters say.
+    Time(String),
+    /// A date and time of day to the microsecond.
+    Timestamp(TimestampFormat),
+    /// A list of values; from JSON only.
+    List(Box<ColumnType>),
+    /// Named values; from JSON only.
+    Struct(Vec<NamedType>),
 }
 
-const NAMES: [&str; 15] = [
+/// How booleans are spelt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BooleanSpellings {
+    /// The spellings of true.
+    pub yes: Vec<String>,
+    /// The spellings of false.
+    pub no: Vec<String>,
+}
+
+impl Default for BooleanSpellings {
+    fn default() -> Self {
+        let owned = |spellings: [&str; 6]| spellings.map(str::to_owned).to_vec();
+        Self {
+            yes: owned(["true", "True", "TRUE", "t", "T", "1"]),
+            no: owned(["false", "False", "FALSE", "f", "F", "0"]),
+        }
+    }
+}
+
+/// How bytes are written as text (RFC 4648).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryEncoding {
+    /// Two hexadecimal digits a byte, of either case.
+    Hex,
+    /// Base 64 with the standard alphabet, padding optional.
+    Base64,
+}
+
+/// How timestamps are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimestampFormat {
+    /// strftime's letters, or one of [`ColumnType::EPOCHS`].
+    pub pattern: String,
+    /// The IANA time zone that they are in, where they have no offset themselves.
+    pub zone: Option<String>,
+}
+
+impl TimestampFormat {
+    /// Whether the values are instants, and so kept in UTC, rather than times on somebody's wall.
+    pub fn is_instant(&self) -> bool {
+        let offset = ["%z", "%:z", "%::z", "%:::z", "%#z", "%+"].iter().any(|item| self.pattern.contains(item));
+        self.zone.is_some() || offset || ColumnType::EPOCHS.contains(&self.pattern.as_str())
+    }
+}
+
+/// A field of a struct.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedType {
+    /// The field's name.
+    pub name: String,
+    /// Its type.
+    pub column_type: ColumnType,
+}
+
+const NAMES: [&str; 19] = [
     "int8",
     "int16",
     "int32",
@@ -44,15 +106,23 @@ const NAMES: [&str; 15] = [
     "decimal(p,s)",
     "boolean",
     "string",
+    "binary",
     "date",
+    "time",
     "timestamp",
+    "list<…>",
+    "struct<…>",
 ];
 
 impl ColumnType {
-    /// ISO 8601, as in `2013-01-01T10:00:00`, the fraction of a second optional.
+    /// ISO 8601, as in `2013-01-01T10:00:00`, the fraction of a second optional; a space may stand for the T.
     pub const ISO_TIMESTAMP: &'static str = "%Y-%m-%dT%H:%M:%S%.f";
     /// ISO 8601, as in `2013-01-01`.
     pub const ISO_DATE: &'static str = "%Y-%m-%d";
+    /// ISO 8601, as in `10:00:00`, the fraction of a second optional.
+    pub const ISO_TIME: &'static str = "%H:%M:%S%.f";
+    /// Formats of timestamps that are numbers: seconds, milliseconds and microseconds since 1970.
+    pub const EPOCHS: [&'static str; 3] = ["epoch_s", "epoch_ms", "epoch_us"];
 
     /// The Arrow type that holds it.
     pub fn arrow_type(&self) -> DataType {
@@ -68,31 +138,44 @@ impl ColumnType {
             Self::Float(32) => DataType::Float32,
             Self::Float(_) => DataType::Float64,
             Self::Decimal { precision, scale } => DataType::Decimal128(*precision, scale.cast_signed()),
-            Self::Boolean => DataType::Boolean,
+            Self::Boolean(_) => DataType::Boolean,
             Self::String => DataType::Utf8,
+            Self::Binary(_) => DataType::Binary,
             Self::Date(_) => DataType::Date32,
-            Self::Timestamp(_) => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Time(_) => DataType::Time64(TimeUnit::Microsecond),
+            Self::Timestamp(format) => {
+                DataType::Timestamp(TimeUnit::Microsecond, format.is_instant().then(|| "UTC".into()))
+            }
+            Self::List(item) => DataType::List(Field::new_list_field(item.arrow_type(), true).into()),
+            Self::Struct(fields) => DataType::Struct(
+                fields
+                    .iter()
+                    .map(|field| Field::new(&field.name, field.column_type.arrow_type(), true))
+                    .collect::<Fields>(),
+            ),
         }
     }
 
-    /// The type of that name. `format` is given for dates and timestamps only.
+    /// The type of that name. `format` is given for dates, times, timestamps and binary only, `zone` for timestamps.
     ///
     /// # Errors
     /// A message with the nearest valid name.
-    pub(super) fn parse(name: &str, format: Option<&str>) -> Result<Self, String> {
-        let dated = matches!(name, "date" | "timestamp");
+    pub(super) fn parse(name: &str, format: Option<&str>, zone: Option<&str>) -> Result<Self, String> {
+        let name = name.trim();
         if let Some(format) = format {
-            if !dated {
-                return Err(format!("`format` goes with `date` and `timestamp`, not with `{name}`"));
-            }
-            let unknown_letter =
-                chrono::format::StrftimeItems::new(format).any(|item| matches!(item, chrono::format::Item::Error));
-            if unknown_letter {
-                return Err(format!("`{format}` is no strftime format"));
-            }
+            check_format(name, format)?;
+        }
+        if zone.is_some() && name != "timestamp" {
+            return Err(format!("`zone` goes with `timestamp`, not with `{name}`"));
         }
         if let Some(inner) = name.strip_prefix("decimal") {
             return decimal(name, inner);
+        }
+        if let Some(item) = bracketed(name, "list") {
+            return Ok(Self::List(Box::new(Self::parse(item, None, None)?)));
+        }
+        if let Some(fields) = bracketed(name, "struct") {
+            return structure(name, fields);
         }
         Ok(match name {
             "int8" => Self::Int(8),
@@ -105,13 +188,62 @@ impl ColumnType {
             "uint64" => Self::Uint(64),
             "float32" => Self::Float(32),
             "float64" => Self::Float(64),
-            "boolean" => Self::Boolean,
+            "boolean" => Self::Boolean(BooleanSpellings::default()),
             "string" => Self::String,
+            "binary" => Self::Binary(if format == Some("hex") { BinaryEncoding::Hex } else { BinaryEncoding::Base64 }),
             "date" => Self::Date(format.unwrap_or(Self::ISO_DATE).to_owned()),
-            "timestamp" => Self::Timestamp(format.unwrap_or(Self::ISO_TIMESTAMP).to_owned()),
+            "time" => Self::Time(format.unwrap_or(Self::ISO_TIME).to_owned()),
+            "timestamp" => Self::Timestamp(TimestampFormat {
+                pattern: format.unwrap_or(Self::ISO_TIMESTAMP).to_owned(),
+                zone: zone.map(str::to_owned),
+            }),
             other => return Err(unknown("type", other, NAMES)),
         })
     }
+}
+
+fn check_format(name: &str, format: &str) -> Result<(), String> {
+    match name {
+        "binary" if matches!(format, "hex" | "base64") => Ok(()),
+        "binary" => Err(unknown("format of binary", format, ["hex", "base64"])),
+        "timestamp" if ColumnType::EPOCHS.contains(&format) => Ok(()),
+        "date" | "time" | "timestamp" => {
+            let wrong =
+                chrono::format::StrftimeItems::new(format).any(|item| matches!(item, chrono::format::Item::Error));
+            if wrong { Err(format!("`{format}` is no strftime format")) } else { Ok(()) }
+        }
+        _ => Err(format!("`format` goes with `date`, `time`, `timestamp` and `binary`, not with `{name}`")),
+    }
+}
+
+fn bracketed<'a>(name: &'a str, kind: &str) -> Option<&'a str> {
+    name.strip_prefix(kind)?.trim_start().strip_prefix('<')?.strip_suffix('>')
+}
+
+/// The fields of `struct<name: type, …>`; commas within brackets belong to the types.
+fn structure(name: &str, fields: &str) -> Result<ColumnType, String> {
+    let mut depth = 0_i32;
+    let mut parts = vec![String::new()];
+    for letter in fields.chars() {
+        depth += i32::from(matches!(letter, '<' | '(')) - i32::from(matches!(letter, '>' | ')'));
+        match (letter, parts.last_mut()) {
+            (',', _) if depth == 0 => parts.push(String::new()),
+            (letter, Some(part)) => part.push(letter),
+            (_, None) => {}
+        }
+    }
+    let mut types: Vec<NamedType> = Vec::with_capacity(parts.len());
+    for part in &parts {
+        let named = part.split_once(':').map(|(field, column_type)| (field.trim(), column_type));
+        let Some((field, column_type)) = named.filter(|(field, _)| !field.is_empty()) else {
+            return Err(format!("`{name}` is no struct; write `struct<name: type, …>`"));
+        };
+        if types.iter().any(|known| known.name == field) {
+            return Err(format!("`{name}` has the field `{field}` twice"));
+        }
+        types.push(NamedType { name: field.to_owned(), column_type: ColumnType::parse(column_type, None, None)? });
+    }
+    Ok(ColumnType::Struct(types))
 }
 
 fn decimal(name: &str, inner: &str) -> Result<ColumnType, String> {
@@ -132,10 +264,21 @@ impl fmt::Display for ColumnType {
             Self::Uint(bits) => write!(f, "uint{bits}"),
             Self::Float(bits) => write!(f, "float{bits}"),
             Self::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
-            Self::Boolean => f.write_str("boolean"),
+            Self::Boolean(_) => f.write_str("boolean"),
             Self::String => f.write_str("string"),
+            Self::Binary(_) => f.write_str("binary"),
             Self::Date(_) => f.write_str("date"),
+            Self::Time(_) => f.write_str("time"),
             Self::Timestamp(_) => f.write_str("timestamp"),
+            Self::List(item) => write!(f, "list<{item}>"),
+            Self::Struct(fields) => {
+                f.write_str("struct<")?;
+                for (index, field) in fields.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ", " };
+                    write!(f, "{separator}{}: {}", field.name, field.column_type)?;
+                }
+                f.write_str(">")
+            }
         }
     }
 }
