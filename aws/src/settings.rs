@@ -6,9 +6,11 @@
 //! | `WORK_BUCKET` | all | where specs, staged data, manifests and reports live |
 //! | `LAKE_BUCKET` | all | where the tables are |
 //! | `TOPIC_ARN` | `notify` | the SNS topic that notices go to |
+//! | `PII_HASH_KEY` | `extract` | the key of `pii: hash`, where a pipeline has such columns |
+//! | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | all | set by Lambda: the function's memory in MiB, by which SQL is bounded |
 //! | `STATE_MACHINE_ARN` | `trigger` | the state machine whose executions are started |
 
-use stepwell_pipeline::stage::Buckets;
+use stepwell_pipeline::stage::{Buckets, HashKey, Limits};
 use thiserror::Error;
 
 /// Variables that a function needs and its environment lacks.
@@ -20,6 +22,26 @@ pub struct MissingVariables {
 }
 
 type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What every stage needs.
+#[derive(Clone, Debug)]
+pub struct StageSettings {
+    /// The names of the three buckets.
+    pub buckets: Buckets,
+    /// The key of `pii: hash`.
+    pub hash_key: Option<HashKey>,
+    /// The function's memory in MiB, where Lambda tells it.
+    pub memory_mib: Option<usize>,
+}
+
+impl StageSettings {
+    /// How much a stage takes at a time: SQL over whole objects may use half of the function's memory.
+    pub fn limits(&self) -> Limits {
+        let default = Limits::default();
+        let half = self.memory_mib.map(|mib| mib * 1024 * 1024 / 2);
+        Limits { sql_memory_bytes: half.unwrap_or(default.sql_memory_bytes), ..default }
+    }
+}
 
 /// Reads variables and remembers which were missing, so that all are named at once.
 pub struct Variables<'a> {
@@ -45,6 +67,20 @@ impl<'a> Variables<'a> {
             self.missing.push(name);
             String::new()
         })
+    }
+
+    /// A variable's value, unless it is missing or empty.
+    pub fn optional(&self, name: &'static str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    /// What every stage needs.
+    pub fn stage(&mut self) -> StageSettings {
+        StageSettings {
+            buckets: self.buckets(),
+            hash_key: self.optional("PII_HASH_KEY").map(|key| HashKey::new(key.as_bytes())),
+            memory_mib: self.optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|memory| memory.parse().ok()),
+        }
     }
 
     /// The names of the three buckets.

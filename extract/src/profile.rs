@@ -1,113 +1,168 @@
 //! What is known of a column: nulls, least, greatest, how many different values.
 
-use std::cmp::Ordering;
+mod sketch;
 
-use cardinality_estimator::CardinalityEstimator;
-use chrono::{DateTime, Days, NaiveDate};
-use stepwell_pipeline::{manifest::ColumnProfile, spec::Column};
+use arrow::{
+    array::{Array, ArrayRef, AsArray},
+    compute,
+    datatypes::{
+        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+        Time64MicrosecondType, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    },
+};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime};
+use serde::{Deserialize, Serialize};
+use stepwell_pipeline::manifest::ColumnProfile;
 
-use crate::cell::Cell;
+use self::sketch::DistinctSketch;
 
 const TEXT_CHARS_MAX: usize = 100;
 
-/// Observes the values of one column.
+/// Observes the values of one column. Serialised, it goes on in another process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ColumnProfiler {
     name: String,
-    data_type: String,
-    /// Digits after the point, of decimals.
-    scale: u8,
+    declared_type: String,
     nulls: u64,
-    min: Option<Bound>,
-    max: Option<Bound>,
-    distinct: CardinalityEstimator<[u8]>,
+    bounds: Option<Bounds>,
+    distinct: DistinctSketch,
 }
 
-enum Bound {
-    Text(String),
-    Plain(Cell<'static>),
+/// The least and the greatest value so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Bounds {
+    /// Of integers, unscaled decimals, days, microseconds and booleans.
+    Whole(i128, i128),
+    Float(f64, f64),
+    /// At most [`TEXT_CHARS_MAX`] characters of each.
+    Text(String, String),
 }
 
 impl ColumnProfiler {
-    pub(crate) fn new(column: &Column) -> Self {
-        let scale = match column.column_type {
-            stepwell_pipeline::spec::ColumnType::Decimal { scale, .. } => scale,
-            _ => 0,
-        };
-        Self {
-            name: column.name.clone(),
-            data_type: column.column_type.to_string(),
-            scale,
-            nulls: 0,
-            min: None,
-            max: None,
-            distinct: CardinalityEstimator::new(),
+    pub(crate) fn new(name: &str, declared_type: String) -> Self {
+        Self { name: name.to_owned(), declared_type, nulls: 0, bounds: None, distinct: DistinctSketch::default() }
+    }
+
+    /// Takes in the values of a batch.
+    pub(crate) fn observe(&mut self, array: &ArrayRef) {
+        self.nulls += array.null_count() as u64;
+        macro_rules! whole {
+            ($array_type:ty) => {{
+                let array = array.as_primitive::<$array_type>();
+                if let (Some(least), Some(greatest)) = (compute::min(array), compute::max(array)) {
+                    self.widen(Bounds::Whole(i128::from(least), i128::from(greatest)));
+                }
+                match array.nulls() {
+                    None => array.values().iter().for_each(|value| self.distinct.insert_word(*value as u64)),
+                    Some(_) => array.iter().flatten().for_each(|value| self.distinct.insert_word(value as u64)),
+                }
+            }};
+        }
+        macro_rules! float {
+            ($array_type:ty) => {
+                for value in array.as_primitive::<$array_type>().iter().flatten() {
+                    let value = f64::from(value);
+                    self.distinct.insert_word(value.to_bits());
+                    if !value.is_nan() {
+                        self.widen(Bounds::Float(value, value));
+                    }
+                }
+            };
+        }
+        match array.data_type() {
+            DataType::Int8 => whole!(Int8Type),
+            DataType::Int16 => whole!(Int16Type),
+            DataType::Int32 => whole!(Int32Type),
+            DataType::Int64 => whole!(Int64Type),
+            DataType::UInt8 => whole!(UInt8Type),
+            DataType::UInt16 => whole!(UInt16Type),
+            DataType::UInt32 => whole!(UInt32Type),
+            DataType::UInt64 => whole!(UInt64Type),
+            DataType::Date32 => whole!(Date32Type),
+            DataType::Time64(_) => whole!(Time64MicrosecondType),
+            DataType::Timestamp(..) => whole!(TimestampMicrosecondType),
+            DataType::Decimal128(..) => whole!(Decimal128Type),
+            DataType::Decimal64(..) => whole!(arrow::datatypes::Decimal64Type),
+            DataType::Float32 => float!(Float32Type),
+            DataType::Float64 => float!(Float64Type),
+            DataType::Boolean => {
+                for value in array.as_boolean().iter().flatten() {
+                    self.distinct.insert_word(u64::from(value));
+                    self.widen(Bounds::Whole(i128::from(value), i128::from(value)));
+                }
+            }
+            DataType::Utf8 => {
+                let array = array.as_string::<i32>();
+                if let (Some(least), Some(greatest)) = (compute::min_string(array), compute::max_string(array)) {
+                    self.widen(Bounds::Text(excerpt(least), excerpt(greatest)));
+                }
+                array.iter().flatten().for_each(|value| self.distinct.insert_bytes(value.as_bytes()));
+            }
+            DataType::Binary => {
+                array.as_binary::<i32>().iter().flatten().for_each(|value| self.distinct.insert_bytes(value));
+            }
+            // Lists and structs have neither an order nor a value of their own to count.
+            _ => {}
         }
     }
 
-    pub(crate) fn observe(&mut self, cell: Option<Cell<'_>>) {
-        let Some(cell) = cell else {
-            self.nulls += 1;
-            return;
-        };
-        match cell {
-            Cell::Int(value) | Cell::Timestamp(value) => self.distinct.insert(&value.to_le_bytes()[..]),
-            Cell::Uint(value) => self.distinct.insert(&value.to_le_bytes()[..]),
-            Cell::Float(value) => self.distinct.insert(&value.to_le_bytes()[..]),
-            Cell::Decimal(value) => self.distinct.insert(&value.to_le_bytes()[..]),
-            Cell::Boolean(value) => self.distinct.insert(&[u8::from(value)][..]),
-            Cell::String(value) => self.distinct.insert(value.as_bytes()),
-            Cell::Date(value) => self.distinct.insert(&value.to_le_bytes()[..]),
+    fn widen(&mut self, other: Bounds) {
+        match (&mut self.bounds, other) {
+            (Some(Bounds::Whole(least, greatest)), Bounds::Whole(low, high)) => {
+                (*least, *greatest) = ((*least).min(low), (*greatest).max(high));
+            }
+            (Some(Bounds::Float(least, greatest)), Bounds::Float(low, high)) => {
+                (*least, *greatest) = (least.min(low), greatest.max(high));
+            }
+            (Some(Bounds::Text(least, greatest)), Bounds::Text(low, high)) => {
+                if low < *least {
+                    *least = low;
+                }
+                if high > *greatest {
+                    *greatest = high;
+                }
+            }
+            (bounds, other) => *bounds = Some(other),
         }
-        widen(&mut self.min, cell, Ordering::Less);
-        widen(&mut self.max, cell, Ordering::Greater);
     }
 
-    pub(crate) fn finish(&self) -> ColumnProfile {
+    pub(crate) fn finish(&self, data_type: &DataType) -> ColumnProfile {
+        let (min, max) = match &self.bounds {
+            None => (None, None),
+            Some(Bounds::Whole(low, high)) => (Some(whole_text(*low, data_type)), Some(whole_text(*high, data_type))),
+            Some(Bounds::Float(low, high)) => (Some(low.to_string()), Some(high.to_string())),
+            Some(Bounds::Text(low, high)) => (Some(low.clone()), Some(high.clone())),
+        };
         ColumnProfile {
             name: self.name.clone(),
-            data_type: self.data_type.clone(),
+            data_type: self.declared_type.clone(),
             nulls: self.nulls,
-            min: self.min.as_ref().map(|bound| self.text(bound)),
-            max: self.max.as_ref().map(|bound| self.text(bound)),
-            distinct_estimate: self.distinct.estimate() as u64,
-        }
-    }
-
-    fn text(&self, bound: &Bound) -> String {
-        match bound {
-            Bound::Text(text) => excerpt(text),
-            Bound::Plain(Cell::String(text)) => excerpt(text),
-            Bound::Plain(Cell::Int(value)) => value.to_string(),
-            Bound::Plain(Cell::Uint(value)) => value.to_string(),
-            Bound::Plain(Cell::Float(value)) => value.to_string(),
-            Bound::Plain(Cell::Boolean(value)) => value.to_string(),
-            Bound::Plain(Cell::Decimal(value)) => decimal_text(*value, usize::from(self.scale)),
-            Bound::Plain(Cell::Date(days)) => date_text(*days),
-            Bound::Plain(Cell::Timestamp(micros)) => DateTime::from_timestamp_micros(*micros)
-                .map(|instant| instant.naive_utc().format("%Y-%m-%dT%H:%M:%S%.f").to_string())
-                .unwrap_or_default(),
+            min,
+            max,
+            distinct_estimate: self.distinct.estimate(),
         }
     }
 }
 
-fn widen(bound: &mut Option<Bound>, cell: Cell<'_>, towards: Ordering) {
-    let beyond = match (&*bound, cell) {
-        (None, _) => true,
-        (Some(Bound::Text(text)), Cell::String(value)) => value.cmp(text.as_str()) == towards,
-        (Some(Bound::Plain(known)), cell) => cell.partial_cmp(known) == Some(towards),
-        (Some(Bound::Text(_)), _) => false,
-    };
-    if beyond {
-        *bound = Some(match cell {
-            Cell::String(value) => Bound::Text(value.to_owned()),
-            Cell::Int(value) => Bound::Plain(Cell::Int(value)),
-            Cell::Uint(value) => Bound::Plain(Cell::Uint(value)),
-            Cell::Float(value) => Bound::Plain(Cell::Float(value)),
-            Cell::Decimal(value) => Bound::Plain(Cell::Decimal(value)),
-            Cell::Boolean(value) => Bound::Plain(Cell::Boolean(value)),
-            Cell::Date(value) => Bound::Plain(Cell::Date(value)),
-            Cell::Timestamp(value) => Bound::Plain(Cell::Timestamp(value)),
-        });
+fn whole_text(value: i128, data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => (value != 0).to_string(),
+        DataType::Decimal128(_, scale) | DataType::Decimal64(_, scale) => {
+            decimal_text(value, usize::from(scale.unsigned_abs()))
+        }
+        DataType::Date32 => date_text(value as i32),
+        DataType::Time64(_) => {
+            let seconds = (value / 1_000_000) as u32;
+            let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds, (value % 1_000_000) as u32 * 1_000);
+            time.map(|time| time.format("%H:%M:%S%.f").to_string()).unwrap_or_default()
+        }
+        DataType::Timestamp(_, zone) => {
+            let pattern = if zone.is_some() { "%Y-%m-%dT%H:%M:%S%.fZ" } else { "%Y-%m-%dT%H:%M:%S%.f" };
+            DateTime::from_timestamp_micros(value as i64)
+                .map(|instant| instant.naive_utc().format(pattern).to_string())
+                .unwrap_or_default()
+        }
+        _ => value.to_string(),
     }
 }
 
@@ -133,36 +188,41 @@ fn date_text(days: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stepwell_pipeline::spec::ColumnType;
+    #![allow(clippy::expect_used, reason = "tests fail by panicking")]
+
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray};
 
     use super::*;
 
-    fn profile<'a>(column_type: ColumnType, cells: impl IntoIterator<Item = Option<Cell<'a>>>) -> ColumnProfile {
-        let mut profiler = ColumnProfiler::new(&Column::new("c", column_type));
-        cells.into_iter().for_each(|cell| profiler.observe(cell));
-        profiler.finish()
+    fn profile(batches: &[ArrayRef]) -> ColumnProfile {
+        let mut profiler = ColumnProfiler::new("c", "any".to_owned());
+        for batch in batches {
+            profiler.observe(batch);
+            let saved = serde_json::to_string(&profiler).expect("saves");
+            profiler = serde_json::from_str(&saved).expect("goes on");
+        }
+        profiler.finish(batches[0].data_type())
+    }
+
+    fn bounds(profile: &ColumnProfile) -> (Option<&str>, Option<&str>) {
+        (profile.min.as_deref(), profile.max.as_deref())
     }
 
     #[test]
     fn bounds_are_in_the_columns_own_order_and_spelling() {
-        let decimal = profile(
-            ColumnType::Decimal { precision: 5, scale: 2 },
-            [Some(Cell::Decimal(-5)), None, Some(Cell::Decimal(1234)), Some(Cell::Decimal(-5))],
-        );
-        assert_eq!((decimal.min.as_deref(), decimal.max.as_deref()), (Some("-0.05"), Some("12.34")));
+        let decimals = Decimal128Array::from(vec![Some(-5), None, Some(1234), Some(-5)]);
+        let decimal = profile(&[Arc::new(decimals.with_precision_and_scale(5, 2).expect("fits"))]);
+        assert_eq!(bounds(&decimal), (Some("-0.05"), Some("12.34")));
         assert_eq!((decimal.nulls, decimal.distinct_estimate), (1, 2));
-        let date = profile(ColumnType::Date(String::new()), [Some(Cell::Date(-1)), Some(Cell::Date(365))]);
-        assert_eq!((date.min.as_deref(), date.max.as_deref()), (Some("1969-12-31"), Some("1971-01-01")));
-        let text = profile(ColumnType::String, ["b", "a", "ab"].map(|text| Some(Cell::String(text))));
-        assert_eq!((text.min.as_deref(), text.max.as_deref()), (Some("a"), Some("b")));
-        let int = profile(ColumnType::Int(64), [9, 10, -3].map(|value| Some(Cell::Int(value))));
-        assert_eq!((int.min.as_deref(), int.max.as_deref()), (Some("-3"), Some("10")));
-    }
-
-    #[test]
-    fn distinct_values_are_estimated_within_a_few_percent() {
-        let cells = (0..300_000).map(|value| Some(Cell::Int(value % 100_000)));
-        let estimate = profile(ColumnType::Int(64), cells).distinct_estimate;
-        assert!((95_000..105_000).contains(&estimate), "{estimate}");
+        let date = profile(&[Arc::new(Date32Array::from(vec![-1])), Arc::new(Date32Array::from(vec![365]))]);
+        assert_eq!(bounds(&date), (Some("1969-12-31"), Some("1971-01-01")));
+        let text = profile(&[Arc::new(StringArray::from(vec!["b", "a", "ab"]))]);
+        assert_eq!(bounds(&text), (Some("a"), Some("b")));
+        let int = profile(&[Arc::new(Int64Array::from(vec![9])), Arc::new(Int64Array::from(vec![10, -3]))]);
+        assert_eq!(bounds(&int), (Some("-3"), Some("10")));
+        let float = profile(&[Arc::new(Float64Array::from(vec![f64::NAN, 1.5, -2.0]))]);
+        assert_eq!(bounds(&float), (Some("-2"), Some("1.5")));
     }
 }

@@ -102,6 +102,11 @@ pub struct ReasonTally {
 }
 
 impl ReasonTally {
+    /// A tally that goes on from counts.
+    pub fn from_counts(counts: Vec<ReasonCount>) -> Self {
+        Self { counts: counts.into_iter().map(|count| ((count.column.clone(), count.code), count)).collect() }
+    }
+
     /// Counts one reject.
     pub fn add(&mut self, reject: &Reject) {
         self.counts.entry((reject.column.clone(), reject.code)).and_modify(|count| count.records += 1).or_insert_with(

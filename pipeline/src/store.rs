@@ -152,6 +152,17 @@ pub async fn put(stores: &dyn Stores, object: &ObjectRef, bytes: impl Into<Bytes
         .map_err(|error| classify(error, &format!("cannot write {object}")))
 }
 
+/// Removes an object. One that is not there is no error.
+///
+/// # Errors
+/// As [`classify`] says.
+pub async fn delete(stores: &dyn Stores, object: &ObjectRef) -> Result<(), StageError> {
+    match stores.bucket(&object.bucket)?.delete(&path(&object.key)?).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(classify(error, &format!("cannot remove {object}"))),
+    }
+}
+
 /// A JSON document, or nothing where there is no such object.
 ///
 /// # Errors

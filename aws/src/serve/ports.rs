@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use aws_config::SdkConfig;
 use serde_json::Value;
@@ -7,10 +7,13 @@ use stepwell_pipeline::{
     execution::Executions,
     notice::Notifier,
     progress::Unwatched,
-    stage::{Buckets, StageContext},
+    stage::{StageContext, Until},
 };
 
-use crate::{S3Stores, SfnExecutions, SnsNotifier, sdk, settings::Variables};
+use crate::{
+    S3Stores, SfnExecutions, SnsNotifier, sdk,
+    settings::{StageSettings, Variables},
+};
 
 /// What one call of a function is about.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,12 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
     /// Makes the ports. Nothing is called yet.
     fn connect(settings: Self::Settings, config: &SdkConfig) -> Self;
 
+    /// The ports for a call that should come to an end, or to a checkpoint, by a moment.
+    #[must_use]
+    fn until(self, _moment: Instant) -> Self {
+        self
+    }
+
     /// Takes the call out of what the function is sent: here what the state machine sends,
     /// `{"execution_id": …, "input": …}`.
     ///
@@ -50,19 +59,26 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
     }
 }
 
-fn stage_context(buckets: Buckets, config: &SdkConfig) -> StageContext {
-    StageContext::new(Arc::new(S3Stores::new(sdk::s3_client(config))), buckets, Arc::new(Unwatched))
+fn stage_context(settings: StageSettings, config: &SdkConfig) -> StageContext {
+    let limits = settings.limits();
+    let stores = Arc::new(S3Stores::new(sdk::s3_client(config)));
+    let context = StageContext::new(stores, settings.buckets, Arc::new(Unwatched));
+    StageContext { limits, hash_key: settings.hash_key, ..context }
 }
 
 impl FunctionPorts for StageContext {
-    type Settings = Buckets;
+    type Settings = StageSettings;
 
-    fn settings(variables: &mut Variables<'_>) -> Buckets {
-        variables.buckets()
+    fn settings(variables: &mut Variables<'_>) -> StageSettings {
+        variables.stage()
     }
 
-    fn connect(buckets: Buckets, config: &SdkConfig) -> Self {
-        stage_context(buckets, config)
+    fn connect(settings: StageSettings, config: &SdkConfig) -> Self {
+        stage_context(settings, config)
+    }
+
+    fn until(self, moment: Instant) -> Self {
+        Self { budget: Arc::new(Until(moment)), ..self }
     }
 }
 
@@ -76,15 +92,15 @@ pub struct NotifyPorts {
 }
 
 impl FunctionPorts for NotifyPorts {
-    type Settings = (Buckets, String);
+    type Settings = (StageSettings, String);
 
     fn settings(variables: &mut Variables<'_>) -> Self::Settings {
-        (variables.buckets(), variables.required("TOPIC_ARN"))
+        (variables.stage(), variables.required("TOPIC_ARN"))
     }
 
-    fn connect((buckets, topic_arn): Self::Settings, config: &SdkConfig) -> Self {
+    fn connect((settings, topic_arn): Self::Settings, config: &SdkConfig) -> Self {
         let notifier = SnsNotifier::new(aws_sdk_sns::Client::new(config), topic_arn);
-        Self { context: stage_context(buckets, config), notifier: Arc::new(notifier) }
+        Self { context: stage_context(settings, config), notifier: Arc::new(notifier) }
     }
 }
 
@@ -98,15 +114,15 @@ pub struct TriggerPorts {
 }
 
 impl FunctionPorts for TriggerPorts {
-    type Settings = (Buckets, String);
+    type Settings = (StageSettings, String);
 
     fn settings(variables: &mut Variables<'_>) -> Self::Settings {
-        (variables.buckets(), variables.required("STATE_MACHINE_ARN"))
+        (variables.stage(), variables.required("STATE_MACHINE_ARN"))
     }
 
-    fn connect((buckets, state_machine_arn): Self::Settings, config: &SdkConfig) -> Self {
+    fn connect((settings, state_machine_arn): Self::Settings, config: &SdkConfig) -> Self {
         let executions = SfnExecutions::new(aws_sdk_sfn::Client::new(config), state_machine_arn);
-        Self { context: stage_context(buckets, config), executions: Arc::new(executions) }
+        Self { context: stage_context(settings, config), executions: Arc::new(executions) }
     }
 
     fn open(payload: Value) -> Result<Call, StageError> {

@@ -1,0 +1,109 @@
+use std::mem;
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::SchemaRef,
+    ipc::{
+        reader::FileReader,
+        writer::{FileWriter, IpcWriteOptions},
+    },
+};
+use bytes::Bytes;
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    manifest::Part,
+    run::Run,
+    stage::StageContext,
+};
+
+use super::{Target, Upload};
+
+/// Writes accepted records as Arrow IPC files of bounded size.
+pub(crate) struct PartWriter {
+    target: Target,
+    schema: SchemaRef,
+    part_bytes: u64,
+    open: Option<OpenPart>,
+    parts: Vec<Part>,
+}
+
+struct OpenPart {
+    encoder: FileWriter<Vec<u8>>,
+    upload: Upload,
+    records: u64,
+}
+
+impl PartWriter {
+    /// A writer that goes on after the parts that are there.
+    pub(crate) fn new(context: &StageContext, run: &Run, schema: SchemaRef, parts: Vec<Part>) -> Self {
+        Self { target: Target::new(context, run), schema, part_bytes: context.limits.part_bytes, open: None, parts }
+    }
+
+    /// Writes a batch. Returns whether a part ended with it.
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<bool, StageError> {
+        let mut part = match self.open.take() {
+            Some(part) => part,
+            None => OpenPart {
+                encoder: encoder(&self.schema)?,
+                upload: self.target.create(&format!("part-{:05}.arrow", self.parts.len()))?,
+                records: 0,
+            },
+        };
+        part.encoder.write(batch).map_err(encoding)?;
+        part.records += batch.num_rows() as u64;
+        part.upload.write(mem::take(part.encoder.get_mut())).await?;
+        let is_full = part.upload.bytes >= self.part_bytes;
+        if is_full {
+            self.parts.push(part.finish().await?);
+        } else {
+            self.open = Some(part);
+        }
+        Ok(is_full)
+    }
+
+    /// The parts that are whole.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(crate) async fn finish(mut self) -> Result<Vec<Part>, StageError> {
+        if let Some(part) = self.open.take() {
+            self.parts.push(part.finish().await?);
+        }
+        Ok(self.parts)
+    }
+}
+
+impl OpenPart {
+    async fn finish(mut self) -> Result<Part, StageError> {
+        self.encoder.finish().map_err(encoding)?;
+        self.upload.write(mem::take(self.encoder.get_mut())).await?;
+        let (key, bytes) = self.upload.finish().await?;
+        Ok(Part { key, records: self.records, bytes })
+    }
+}
+
+fn encoder(schema: &SchemaRef) -> Result<FileWriter<Vec<u8>>, StageError> {
+    FileWriter::try_new_with_options(Vec::new(), schema, IpcWriteOptions::default()).map_err(encoding)
+}
+
+/// A batch as the bytes of an Arrow IPC file.
+pub(crate) fn to_ipc(batch: &RecordBatch) -> Result<Vec<u8>, StageError> {
+    let mut encoder = encoder(&batch.schema())?;
+    encoder.write(batch).map_err(encoding)?;
+    encoder.into_inner().map_err(encoding)
+}
+
+/// The batch of [`to_ipc`].
+pub(crate) fn from_ipc(bytes: Bytes) -> Result<RecordBatch, StageError> {
+    let decoding = |error| StageError::with_source(ErrorKind::Internal, "cannot decode the rest of a round", error);
+    let mut batches = FileReader::try_new(std::io::Cursor::new(bytes), None).map_err(decoding)?;
+    match batches.next() {
+        Some(batch) => batch.map_err(decoding),
+        None => Err(StageError::new(ErrorKind::Internal, "the rest of a round holds no batch")),
+    }
+}
+
+fn encoding(error: arrow::error::ArrowError) -> StageError {
+    StageError::with_source(ErrorKind::Internal, "cannot encode a part", error)
+}
