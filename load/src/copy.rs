@@ -1,4 +1,4 @@
-use futures::TryStreamExt;
+use futures::{TryStreamExt, stream::FuturesUnordered};
 use stepwell_pipeline::{
     ErrorKind, StageError,
     manifest::DataFile,
@@ -8,7 +8,8 @@ use stepwell_pipeline::{
 
 const COPIES_AT_ONCE: usize = 8;
 
-/// Copies staged files to their places below the table's prefix, and sees that they arrived whole.
+/// Copies staged files to their places below the table's prefix, and sees that they arrived whole. Returns whether all
+/// are there; if not, the time was up after some of them.
 ///
 /// # Errors
 /// `InvalidInput` where a staged file is gone, `ReconciliationFailed` for a copy of another size, and what the
@@ -17,18 +18,27 @@ pub(crate) async fn copy_files(
     context: &StageContext,
     table: &ObjectRef,
     files: &[DataFile],
-) -> Result<(), StageError> {
-    futures::stream::iter(files.iter().map(Ok))
-        .try_for_each_concurrent(COPIES_AT_ONCE, |file| copy_file(context, table, file))
-        .await
+) -> Result<bool, StageError> {
+    let mut copied = false;
+    for (number, some) in files.chunks(COPIES_AT_ONCE).enumerate() {
+        let copies: FuturesUnordered<_> = some.iter().map(|file| copy_file(context, table, file)).collect();
+        copied |= copies.try_fold(false, |any, one| std::future::ready(Ok(any | one))).await?;
+        let is_last = (number + 1) * COPIES_AT_ONCE >= files.len();
+        if copied && !is_last && context.budget.is_spent() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-async fn copy_file(context: &StageContext, table: &ObjectRef, file: &DataFile) -> Result<(), StageError> {
+/// Returns whether the file was not there yet.
+async fn copy_file(context: &StageContext, table: &ObjectRef, file: &DataFile) -> Result<bool, StageError> {
     let from = ObjectRef::new(&context.buckets.work, &file.staged);
     let to = ObjectRef::new(&table.bucket, format!("{}{}", table.key, file.path));
     let arrived = |meta: Option<object_store::ObjectMeta>| meta.map(|meta| meta.size);
     // Names are never used for other bytes: what is there whole, an earlier attempt copied.
-    if arrived(store::head(&*context.stores, &to).await?) != Some(file.bytes) {
+    let is_there = arrived(store::head(&*context.stores, &to).await?) == Some(file.bytes);
+    if !is_there {
         context.stores.copy(&from, &to).await.map_err(|error| match error.kind() {
             ErrorKind::SourceMissing => StageError::with_source(
                 ErrorKind::InvalidInput,
@@ -46,5 +56,5 @@ async fn copy_file(context: &StageContext, table: &ObjectRef, file: &DataFile) -
         }
     }
     context.progress.advanced(Stage::Load, file.bytes, file.records);
-    Ok(())
+    Ok(!is_there)
 }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    handoff::{Commit, Loaded, Transformed},
+    handoff::{Commit, Loaded, Round, Transformed},
     manifest::{CommitManifest, CommittedFile, DataFile, TransformManifest},
     run::Run,
     spec::CheckedSpec,
@@ -24,12 +24,12 @@ use crate::commit::Ledger;
 /// Runs the stage: copies the run's files to the table and commits them with one conditional write.
 ///
 /// Files are named by run and spec, so a repetition copies the same bytes to the same keys; the commit manifest says
-/// whose files are current. A run whose object was replaced by a newer version meanwhile changes nothing.
+/// whose files are current. Where the time is up before all are copied it asks to be called again. A run whose object was replaced by a newer version meanwhile changes nothing.
 ///
 /// # Errors
 /// `InvalidInput` where what earlier stages left is gone, `ReconciliationFailed`, `Conflict` where other runs kept
 /// committing the same key meanwhile, and what the stores say.
-pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Loaded, StageError> {
+pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Round<Loaded, Transformed>, StageError> {
     let started = SystemTime::now();
     let run = &transformed.run;
     let spec = CheckedSpec::pinned(context, run).await?;
@@ -48,7 +48,10 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Lo
     let commit = match ledger.standing(run).await? {
         Some(ended) => ended,
         None => {
-            copy::copy_files(context, &table, &staged.files).await?;
+            if !copy::copy_files(context, &table, &staged.files).await? {
+                tracing::info!(run = run.id, "load copied some of the files; there are more");
+                return Ok(Round::More(transformed));
+            }
             reconcile(&staged, &wanted)?;
             ledger.commit(wanted).await?
         }
@@ -58,7 +61,7 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Lo
     let report = report::write(context, run, &table, &staged, commit, started).await?;
     context.progress.finished(Stage::Load, commit == Commit::AlreadyCommitted);
     tracing::info!(run = run.id, commit = ?commit, records_loaded = staged.records_out, "loaded");
-    Ok(Loaded {
+    Ok(Round::Done(Loaded {
         run: run.clone(),
         table,
         commit,
@@ -69,7 +72,7 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Lo
         records_filtered: transformed.records_filtered,
         records_loaded: if current { staged.records_out } else { 0 },
         bytes_loaded: if current { staged.bytes_out } else { 0 },
-    })
+    }))
 }
 
 fn commit_manifest(table: &ObjectRef, run: &Run, staged: &TransformManifest) -> CommitManifest {

@@ -1,3 +1,5 @@
+mod page;
+
 use std::time::SystemTime;
 
 use stepwell_pipeline::{
@@ -11,7 +13,7 @@ use stepwell_pipeline::{
 
 use crate::committed_files;
 
-/// Writes `report.json` into the run's prefix. Returns its key.
+/// Writes `report.json` and `report.html` into the run's prefix. Returns the key of the first.
 pub(crate) async fn write(
     context: &StageContext,
     run: &Run,
@@ -47,6 +49,8 @@ pub(crate) async fn write(
         code_version: CODE_VERSION.to_owned(),
     };
     let key = format!("{}report.json", run.prefix());
+    let page_ref = ObjectRef::new(work, format!("{}report.html", run.prefix()));
+    store::put(&*context.stores, &page_ref, page::page(&report)).await?;
     store::put_json(&*context.stores, &ObjectRef::new(work, &key), &report).await?;
     Ok(key)
 }

@@ -105,7 +105,7 @@ async fn table(context: &StageContext) -> Vec<String> {
 
 async fn load_version(context: &StageContext, version: &str, sequencer: &str) -> Loaded {
     let transformed = transformed(context, version, sequencer, SPEC).await;
-    load(context, transformed).await.expect("loaded")
+    load(context, transformed).await.expect("loaded").done().expect("in one round")
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_mended_spec_replaces_what_the_old_one_gave() {
     let mended = format!("{SPEC}# mended\n");
     let mended = transformed(&context, "v1", "01", &mended).await;
     let stem = mended.run.file_stem();
-    assert_eq!(load(&context, mended).await.expect("loaded").commit, Commit::Committed);
+    assert_eq!(load(&context, mended).await.expect("loaded").done().expect("in one round").commit, Commit::Committed);
     let bucket = context.stores.bucket("lake").unwrap();
     let listed: Vec<_> = bucket.list(None).try_collect().await.unwrap();
     let data: Vec<_> = listed.iter().filter(|meta| meta.location.as_ref().ends_with(".parquet")).collect();
@@ -213,4 +213,36 @@ async fn staged_files_that_are_gone_or_counts_that_differ_fail_the_stage() {
     manifest.files.remove(0);
     store::put_json(&*context.stores, &manifest_ref, &manifest).await.unwrap();
     assert_eq!(load(&context, lost).await.expect_err("two are missing").kind(), ErrorKind::ReconciliationFailed);
+}
+
+#[derive(Debug)]
+struct Spent;
+
+impl stepwell_pipeline::stage::Budget for Spent {
+    fn is_spent(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_load_of_many_files_takes_the_rounds_it_needs_and_copies_nothing_twice() {
+    let mut context = context();
+    let first = transformed(&context, "v1", "01", SPEC).await;
+    let manifest_ref = ObjectRef::new("work", &first.manifest);
+    let mut manifest: TransformManifest = store::get_json(&*context.stores, &manifest_ref).await.unwrap().unwrap();
+    let staged = manifest.files[0].clone();
+    manifest.files = (0..20).map(|number| DataFile { path: format!("{number}.parquet"), ..staged.clone() }).collect();
+    manifest.records_out = 40;
+    manifest.bytes_out = 20 * staged.bytes;
+    store::put_json(&*context.stores, &manifest_ref, &manifest).await.unwrap();
+    context.budget = Arc::new(Spent);
+    let mut rounds = 0;
+    let loaded = loop {
+        rounds += 1;
+        match load(&context, first.clone()).await.expect("a round") {
+            stepwell_pipeline::handoff::Round::Done(loaded) => break loaded,
+            stepwell_pipeline::handoff::Round::More(again) => assert_eq!(again, first),
+        }
+    };
+    assert_eq!((rounds, loaded.commit, loaded.records_loaded), (3, Commit::Committed, 40));
 }

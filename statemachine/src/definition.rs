@@ -232,14 +232,85 @@ pub struct Choice {
 
 /// A rule of a choice.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+#[serde(try_from = "RuleText")]
 pub struct Rule {
-    /// The value that is compared.
-    pub variable: Path,
-    /// The string that it must be; a value that is no string is never equal.
-    pub string_equals: String,
+    /// What must all hold; never empty. Tried in order, up to the first that does not.
+    pub comparisons: Vec<Comparison>,
     /// The state to go on to.
     pub next: String,
+}
+
+/// What must hold of one value.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "ComparisonText")]
+pub struct Comparison {
+    /// The value that is compared.
+    pub variable: Path,
+    /// What it must be.
+    pub test: Test,
+}
+
+/// What a value must be. A value of another type is never equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// A string.
+    StringEquals(String),
+    /// A boolean.
+    BooleanEquals(bool),
+    /// There, or not there. Of a value that is not there the other tests fail the execution.
+    IsPresent(bool),
+}
+
+/// A comparison as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct ComparisonText {
+    variable: Path,
+    string_equals: Option<String>,
+    boolean_equals: Option<bool>,
+    is_present: Option<bool>,
+}
+
+impl TryFrom<ComparisonText> for Comparison {
+    type Error = String;
+
+    fn try_from(text: ComparisonText) -> Result<Self, String> {
+        let test = match (text.string_equals, text.boolean_equals, text.is_present) {
+            (Some(text), None, None) => Test::StringEquals(text),
+            (None, Some(value), None) => Test::BooleanEquals(value),
+            (None, None, Some(present)) => Test::IsPresent(present),
+            _ => return Err("a comparison needs one of `StringEquals`, `BooleanEquals`, `IsPresent`".to_owned()),
+        };
+        Ok(Self { variable: text.variable, test })
+    }
+}
+
+/// A rule as it is written: one comparison, or several under `And`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct RuleText {
+    variable: Option<Path>,
+    string_equals: Option<String>,
+    boolean_equals: Option<bool>,
+    is_present: Option<bool>,
+    and: Option<Vec<Comparison>>,
+    next: String,
+}
+
+impl TryFrom<RuleText> for Rule {
+    type Error = String;
+
+    fn try_from(text: RuleText) -> Result<Self, String> {
+        let RuleText { variable, string_equals, boolean_equals, is_present, and, next } = text;
+        let comparisons = match (variable, and) {
+            (Some(variable), None) => {
+                vec![ComparisonText { variable, string_equals, boolean_equals, is_present }.try_into()?]
+            }
+            (None, Some(and)) if !and.is_empty() => and,
+            _ => return Err("a rule needs either `Variable` or a filled `And`".to_owned()),
+        };
+        Ok(Self { comparisons, next })
+    }
 }
 
 /// A state that ends the execution well.

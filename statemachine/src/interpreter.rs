@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     clock::Clock,
-    definition::{Catcher, Choice, Fail, Jitter, Pass, Retrier, State, StateMachine, Task},
+    definition::{Catcher, Choice, Comparison, Fail, Jitter, Pass, Retrier, State, StateMachine, Task, Test},
     execution::{Execution, ExecutionInfo, Status, StoppedAt, TraceEvent, Transition},
     path::{Filter, Path, Placement},
 };
@@ -373,9 +373,7 @@ fn choose(choice: &Choice, input: &Value, context: &Value) -> Result<Left, TaskE
     let taken = select(&choice.input_path, "InputPath", input, context)?;
     let mut next = None;
     for rule in &choice.choices {
-        let value =
-            rule.variable.find(&taken, context).ok_or_else(|| TaskError::missing(&rule.variable, "Variable"))?;
-        if value.as_str() == Some(&rule.string_equals) {
+        if holds(&rule.comparisons, &taken, context)? {
             next = Some(&rule.next);
             break;
         }
@@ -385,6 +383,22 @@ fn choose(choice: &Choice, input: &Value, context: &Value) -> Result<Left, TaskE
         .ok_or_else(|| TaskError::states(RUNTIME, "no rule of the choice fits, and there is no default"))?;
     let output = limited(select(&choice.output_path, "OutputPath", &taken, context)?, "output")?;
     Ok(Left::Next(next.clone(), output))
+}
+
+fn holds(comparisons: &[Comparison], input: &Value, context: &Value) -> Result<bool, TaskError> {
+    for Comparison { variable, test } in comparisons {
+        let value = variable.find(input, context);
+        let present = || value.ok_or_else(|| TaskError::missing(variable, "Variable"));
+        let holds = match test {
+            Test::IsPresent(wanted) => value.is_some() == *wanted,
+            Test::StringEquals(text) => present()?.as_str() == Some(text),
+            Test::BooleanEquals(wanted) => present()?.as_bool() == Some(*wanted),
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn failure(fail: &Fail, input: &Value, context: &Value) -> Result<Stop, TaskError> {

@@ -117,7 +117,12 @@ fn states_and_machines() {
             choice(json!({ "Variable": "$.a", "NumericEquals": 1, "Next": "B" })),
             "state `A`: unknown field `NumericEquals`",
         ),
-        (choice(json!({ "And": [], "Next": "B" })), "state `A`: unknown field `And`"),
+        (choice(json!({ "And": [], "Next": "B" })), "state `A`: a rule needs either `Variable` or a filled `And`"),
+        (choice(json!({ "Or": [], "Next": "B" })), "state `A`: unknown field `Or`"),
+        (
+            choice(json!({ "Variable": "$.a", "StringEquals": "x", "IsPresent": true, "Next": "B" })),
+            "state `A`: a comparison needs one of",
+        ),
         (choice(json!({ "Variable": "$.a", "StringEquals": "x" })), "state `A`: missing field `Next`"),
         (
             choice(json!({ "Variable": "$.a", "StringEquals": "x", "Next": "C" })),

@@ -108,6 +108,27 @@ async fn a_task_is_given_its_parameters_made_from_the_part_that_input_path_takes
     assert_eq!(world.payloads("f"), [json!({ "given": { "y": 1 } }), json!({ "given": {} })]);
 }
 
+/// "Choice state": `And` and its comparisons in order, so that `IsPresent` guards what follows it.
+#[tokio::test]
+async fn choices_of_several_comparisons() {
+    let present = |wanted: bool| json!({ "Variable": "$.more", "IsPresent": wanted });
+    let more = json!({ "Variable": "$.more", "BooleanEquals": true });
+    let cases = [
+        (json!([present(true), more]), json!({ "more": true }), "B"),
+        (json!([present(true), more]), json!({ "more": false }), "C"),
+        (json!([present(true), more]), json!({ "more": "true" }), "C"),
+        (json!([present(true), more]), json!({}), "C"),
+        (json!([present(false)]), json!({}), "B"),
+        (json!([present(false)]), json!({ "more": null }), "C"),
+    ];
+    for (and, input, next) in cases {
+        let choice = json!({ "Type": "Choice", "Choices": [{ "And": and, "Next": "B" }], "Default": "C" });
+        let states = json!({ "A": choice, "B": { "Type": "Succeed" }, "C": { "Type": "Succeed" } });
+        let execution = run(&World::new(), states, input.clone()).await;
+        assert_eq!(entered(&execution).last(), Some(&next), "{and} on {input}");
+    }
+}
+
 #[tokio::test]
 async fn choices() {
     let rule = |text: &str, next: &str| json!({ "Variable": "$.a", "StringEquals": text, "Next": next });

@@ -179,3 +179,36 @@ async fn an_input_that_is_no_object_fails_as_any_other_and_is_told() {
     let told = &world.payloads("notify_failure")[0]["input"]["failure"];
     assert_eq!((&told["input"], &told["error"]["Error"]), (&json!("landing/a.csv"), &json!("InvalidInput")));
 }
+
+#[tokio::test]
+async fn a_stage_that_has_more_to_do_is_called_again_with_what_it_gave() {
+    let more = |round: u64| Answer::Gives(json!({ "bucket": "landing", "key": "a.csv", "round": round, "more": true }));
+    let done = Answer::Gives(json!({ "from": "extract", "more": false }));
+    let world = World::new()
+        .answers("extract", [more(1), raises("Throttled"), more(2), done])
+        .answers("transform", [Answer::Gives(json!({ "from": "extract", "more": true }))]);
+    let execution = world.run(&shipped()).await;
+    assert_eq!(execution.status, Status::Succeeded);
+    let inputs = |who: &str| world.payloads(who).into_iter().map(|payload| payload["input"].clone()).collect::<Vec<_>>();
+    let extract = inputs("extract");
+    assert_eq!(extract.len(), 4);
+    assert_eq!(extract[1]["round"], 1);
+    assert_eq!(extract[1], extract[2], "a retry is given the same");
+    assert_eq!(extract[3]["round"], 2);
+    assert_eq!(inputs("transform").len(), 2);
+    assert_eq!(inputs("load"), [json!({ "from": "transform" })]);
+    assert_eq!(
+        outline(&execution),
+        [
+            "Extract:1:ok",
+            "Extract:1:Throttled",
+            "Extract:2:ok",
+            "Extract:1:ok",
+            "Transform:1:ok",
+            "Transform:1:ok",
+            "Load:1:ok",
+            "NotifySuccess:1:ok",
+            "end:SUCCEEDED"
+        ]
+    );
+}

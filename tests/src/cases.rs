@@ -44,6 +44,15 @@ pub fn all() -> Vec<Case> {
         case("transform-hangs-once", [("Transform", vec![Act::Hang])]),
         case("two-retriers-count-apart", [("Load", vec![fail("Throttled"), Act::Exit, fail("Throttled"), Act::Exit])]),
         case("notice-fails-twice-then-goes", [("NotifySuccess", fails("TargetUnavailable", 2))]),
+        // Done in rounds.
+        case(
+            "every-stage-takes-rounds",
+            STAGES.map(|stage| (stage, vec![Act::Give { payload: json!({"round": 1, "more": true}) }])),
+        ),
+        case(
+            "a-later-round-fails-for-good",
+            [("Transform", vec![Act::Give { payload: json!({"round": 1, "more": true}) }, fail("TransformFailed")])],
+        ),
         // Retried in vain.
         case("extract-is-exhausted", [("Extract", fails("StoreUnavailable", 7))]),
         case(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stepwell_pipeline::{
     ErrorKind, StageError,
     reject::RejectCode,
-    spec::{CheckedSpec, UnknownColumns},
+    spec::{CheckedSpec, Format, UnknownColumns},
 };
 use stepwell_tokenise::{Dialect, Fault, Index, Tokeniser, Unquoted, line_ends};
 
@@ -42,9 +42,10 @@ pub(crate) struct CsvDecoder<'s> {
 }
 
 impl<'s> CsvDecoder<'s> {
-    pub(crate) fn new(spec: &'s CheckedSpec, object: &str) -> Result<Self, StageError> {
+    pub(crate) fn new(spec: &'s CheckedSpec, format: Format, object: &str) -> Result<Self, StageError> {
+        let is_tabbed = format == Format::Tsv && spec.spec.source.csv.delimiter.is_none();
         let dialect = Dialect {
-            delimiter: spec.dialect.delimiter.clone(),
+            delimiter: if is_tabbed { b"\t".to_vec() } else { spec.dialect.delimiter.clone() },
             quote: spec.dialect.quote,
             escape: spec.dialect.escape,
             comment: spec.dialect.comment,
