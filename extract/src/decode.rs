@@ -2,6 +2,8 @@
 
 pub(crate) mod csv;
 mod header;
+pub(crate) mod json;
+pub(crate) mod json_text;
 pub(crate) mod windows;
 
 use std::borrow::Cow;

@@ -18,13 +18,13 @@ use crate::{
     decode::{
         Block, TextDecoder,
         csv::CsvDecoder,
-        json::{JsonDecoder, Shape},
-        typed::TypedReader,
+        json_text::JsonText,
+        typed_records::TypedRecords,
         windows::Windows,
     },
     output::{Framing, PartWriter, RejectWriter, Target},
     sift::Sifter,
-    source::{File, Files, sniff},
+    source::{File, Files},
 };
 
 /// How a round ended.
@@ -98,11 +98,12 @@ impl<'a> Extraction<'a> {
         let mut files = Files::open(self.context, &self.run.source).await?;
         let resumed = self.resumed.take();
         let first = resumed.as_ref().map_or(0, |checkpoint| checkpoint.position.file);
-        files.open_at(first)?;
         let mut position = resumed.as_ref().map(|checkpoint| checkpoint.position.clone());
         self.resumed = resumed;
-        while let Some(mut file) = files.next().await? {
-            let format = sniff::format(&mut file, &self.run.source.key, self.spec.spec.source.format).await?;
+        let encoding = self.spec.spec.source.encoding.as_ref().map(|encoding| encoding.value.as_str());
+        let mut next = files.open_at(first).await?;
+        while let Some(mut file) = next {
+            let format = file.format(self.spec.spec.source.format, encoding).await?;
             self.open_rejects(format).await?;
             let object = match &file.name {
                 Some(name) => format!("{}#{name}", self.run.source_ref()),
@@ -113,26 +114,15 @@ impl<'a> Extraction<'a> {
                 Format::Csv | Format::Tsv => {
                     self.read_text(file, CsvDecoder::new(self.spec, format, &object)?, &object, at).await?
                 }
-                Format::Ndjson => {
-                    let decoder = JsonDecoder::new(Shape::Lines, &self.spec.columns, self.spec.spec.unknown_columns);
-                    self.read_text(file, decoder, &object, at).await?
-                }
-                Format::Json => {
-                    let records = self.spec.spec.source.json.records.as_ref();
-                    let records =
-                        records.map(|path| path.value.split('.').map(str::to_owned).collect()).unwrap_or_default();
-                    let decoder = JsonDecoder::new(
-                        Shape::Document { records },
-                        &self.spec.columns,
-                        self.spec.spec.unknown_columns,
-                    );
-                    self.read_text(file, decoder, &object, at).await?
+                Format::Ndjson | Format::Json => {
+                    self.read_text(file, JsonText::new(self.spec, format), &object, at).await?
                 }
                 Format::Parquet | Format::Avro => self.read_typed(file, format, &object, at).await?,
             };
             if !is_whole {
                 return Ok(false);
             }
+            next = files.next().await?;
         }
         self.drain(true, || Position::default()).await
     }
@@ -162,13 +152,15 @@ impl<'a> Extraction<'a> {
         let number = file.index;
         let encoding = self.spec.spec.source.encoding.as_ref().map(|encoding| encoding.value.as_str());
         let mut text = file.text(encoding).await?;
-        let at = at.unwrap_or_default();
-        if !at.decoder.is_null() {
-            decoder.restore(&at)?;
-            text.skip(at.text).await?;
-        }
-        let mut windows = Windows::new(text, at.text);
-        let mut original = at.original;
+        let (start, mut original) = match at {
+            Some(at) => {
+                decoder.restore(&at)?;
+                text.skip(at.text).await?;
+                (at.text, at.original)
+            }
+            None => (0, text.byte_order_mark_bytes()),
+        };
+        let mut windows = Windows::new(text, start);
         let mut bytes_seen = 0;
         loop {
             let position = || Position {
@@ -183,7 +175,7 @@ impl<'a> Extraction<'a> {
             let (window, at_end) = windows.window();
             let consumed = decoder.index(window, at_end)?;
             if let (Some(header), Some(rejects)) = (decoder.header(), &mut self.rejects) {
-                rejects.set_header(windows.text().encode(header).into_owned());
+                rejects.set_header(windows.text().encode(header));
             }
             let block = decoder.block(window);
             let records = block.records() as u64;
@@ -219,7 +211,7 @@ impl<'a> Extraction<'a> {
     ) -> Result<bool, StageError> {
         let number = file.index;
         let first = at.map_or(0, |at| at.text);
-        let mut reader = TypedReader::open(self.context, self.spec, file, format, object, first).await?;
+        let mut reader = TypedRecords::open(self.spec, file, format, first).await?;
         let mut records_done = first;
         loop {
             let position = || Position { file: number, text: records_done, ..Position::default() };
@@ -228,7 +220,7 @@ impl<'a> Extraction<'a> {
             }
             let Some(block) = reader.next().await? else { return Ok(true) };
             self.sifter.sift(&block)?;
-            self.write_rejects(&block, object, |_| 0, std::borrow::Cow::Borrowed).await?;
+            self.write_rejects(&block, object, |_| 0, <[u8]>::to_vec).await?;
             records_done += block.records() as u64;
             self.context.progress.advanced(Stage::Extract, block.source_bytes(), block.records() as u64);
         }
@@ -239,7 +231,7 @@ impl<'a> Extraction<'a> {
         block: &'b B,
         object: &str,
         byte_offset: impl Fn(usize) -> u64,
-        encode: impl Fn(&[u8]) -> std::borrow::Cow<'_, [u8]>,
+        encode: impl Fn(&[u8]) -> Vec<u8>,
     ) -> Result<(), StageError> {
         let Some(rejects) = &mut self.rejects else { return Ok(()) };
         for (record, fault) in self.sifter.faults().iter() {
