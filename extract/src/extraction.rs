@@ -14,7 +14,7 @@ use stepwell_pipeline::{
 
 use crate::{
     checkpoint::{self, Checkpoint, Position},
-    column,
+    column::Fields,
     decode::{
         Block, TextDecoder,
         csv::CsvDecoder,
@@ -177,16 +177,18 @@ impl<'a> Extraction<'a> {
             if let (Some(header), Some(rejects)) = (decoder.header(), &mut self.rejects) {
                 rejects.set_header(windows.text().encode(header));
             }
-            let block = decoder.block(window);
-            let records = block.records() as u64;
-            if records > 0 {
-                self.sifter.sift(&block)?;
-                let text = windows.text();
-                let offset = |position: usize| original + text.original_len(&window[..position]);
-                self.write_rejects(&block, object, offset, |bytes| text.encode(bytes)).await?;
-            }
-            original += windows.text().original_len(&window[..consumed]);
-            let bytes_read = windows.text().bytes_read();
+            let text = windows.text();
+            let records = {
+                let block = decoder.block(window);
+                if block.records() > 0 {
+                    self.sifter.sift(&block)?;
+                    let offset = |position: usize| original + text.original_len(&window[..position]);
+                    self.write_rejects(&block, object, offset, |bytes| text.encode(bytes)).await?;
+                }
+                block.records() as u64
+            };
+            original += text.original_len(&window[..consumed]);
+            let bytes_read = text.bytes_read();
             self.context.progress.advanced(Stage::Extract, bytes_read - bytes_seen, records);
             bytes_seen = bytes_read;
             windows.consume(consumed);
@@ -241,7 +243,7 @@ impl<'a> Extraction<'a> {
                 (Some(column), _) if column.pii.is_some() => Some("***".to_owned()),
                 (Some(_), Some(index)) => {
                     let cells = block.cells(index);
-                    column::Fields::get(&cells, record).map(column::excerpt)
+                    cells.get(record).map(excerpt)
                 }
                 _ => None,
             };
@@ -342,6 +344,13 @@ pub(crate) async fn clean_up(context: &StageContext, leftovers: &[ObjectRef]) {
     }
 }
 
+/// The beginning of a value, as text for people.
+fn excerpt(value: &[u8]) -> String {
+    const CHARS_MAX: usize = 200;
+    let text = String::from_utf8_lossy(&value[..value.len().min(4 * CHARS_MAX)]);
+    text.chars().take(CHARS_MAX).collect()
+}
+
 /// The extension of the rejects file: the source's own, without that of its compression.
 fn reject_extension(key: &str, format: Format) -> String {
     let name = key.rsplit('/').next().unwrap_or(key);
@@ -349,7 +358,7 @@ fn reject_extension(key: &str, format: Format) -> String {
         .split('.')
         .skip(1)
         .filter(|extension| !["gz", "zst", "bz2", "zip"].contains(&extension.to_lowercase().as_str()))
-        .next_back();
+        .last();
     let is_plain = |extension: &&str| {
         (1..=8).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };

@@ -32,19 +32,13 @@ pub(crate) struct Sifter {
     schema: SchemaRef,
     columns: Vec<ColumnParser>,
     is_kept: Vec<bool>,
-    conditions: Vec<Conditioned>,
+    conditions: Vec<Condition>,
     unique: Vec<UniqueColumn>,
     profile: Vec<ColumnProfiler>,
     batches: BatchCuts,
     faults: Faults,
     selected: Vec<u32>,
     records_read: u64,
-}
-
-struct Conditioned {
-    column: usize,
-    condition: Condition,
-    text: String,
 }
 
 struct UniqueColumn {
@@ -71,12 +65,10 @@ impl Sifter {
             declared.push(extra);
         }
         let mut conditions = Vec::new();
-        for (column, at) in spec.columns.iter().enumerate() {
+        for column in 0..spec.columns.len() {
             let condition = Condition::new(&spec.columns, column)
                 .map_err(|message| StageError::new(ErrorKind::InvalidSpec, message))?;
-            if let (Some(condition), Some(text)) = (condition, &at.check) {
-                conditions.push(Conditioned { column, condition, text: text.value.clone() });
-            }
+            conditions.extend(condition);
         }
         let is_kept: Vec<bool> = declared.iter().map(|column| column.pii != Some(Pii::Drop)).collect();
         let profiled = declared.iter().zip(&is_kept).filter(|(_, kept)| **kept).map(|(column, _)| column);
@@ -110,7 +102,7 @@ impl Sifter {
             let cells = if column < declared { block.cells(column) } else { block.extra() };
             parser.parse(&cells, &mut self.faults);
         }
-        self.check_conditions(block)?;
+        self.check_conditions(block);
         self.check_unique(block)?;
         self.selected.clear();
         if self.faults.any() {
@@ -210,23 +202,18 @@ impl Sifter {
             .map_err(|error| StageError::with_source(ErrorKind::Internal, "cannot build a batch", error))
     }
 
-    fn check_conditions<B: Block>(&mut self, block: &B) -> Result<(), StageError> {
-        for Conditioned { column, condition, text } in &self.conditions {
+    fn check_conditions<B: Block>(&mut self, block: &B) {
+        for condition in &self.conditions {
             let arrays: Vec<ArrayRef> = condition
                 .columns()
                 .iter()
                 .map(|needed| self.columns[*needed].block_array(&block.cells(*needed)))
                 .collect();
-            for record in condition.failing(&arrays)? {
-                self.faults.add(
-                    record as usize,
-                    Some(*column),
-                    RejectCode::CheckFailed,
-                    format!("the condition `{text}` is false"),
-                );
+            for record in condition.failing(&arrays) {
+                let column = Some(condition.column());
+                self.faults.add(record as usize, column, RejectCode::CheckFailed, condition.message());
             }
         }
-        Ok(())
     }
 
     /// A value counts as seen only with the record that is accepted with it.
