@@ -35,6 +35,9 @@ pub(crate) trait TextDecoder {
     /// The records that were found in the window last indexed.
     fn block<'a>(&'a self, text: &'a [u8]) -> Self::Block<'a>;
 
+    /// The line on which the next record begins, from 1.
+    fn line(&self) -> u64;
+
     /// What rejects need before them to be a file of their own.
     fn header(&self) -> Option<&[u8]>;
 

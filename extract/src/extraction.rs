@@ -196,7 +196,7 @@ impl<'a> Extraction<'a> {
                 if at_end {
                     break;
                 }
-                windows.widen().await?;
+                windows.widen(decoder.line()).await?;
             }
         }
         decoder.finish()?;

@@ -205,6 +205,10 @@ impl TextDecoder for CsvDecoder<'_> {
         CsvBlock { decoder: self, text }
     }
 
+    fn line(&self) -> u64 {
+        self.line
+    }
+
     fn header(&self) -> Option<&[u8]> {
         self.header.as_deref()
     }

@@ -63,6 +63,10 @@ impl TextDecoder for JsonText<'_> {
         JsonTextBlock { source: self, text }
     }
 
+    fn line(&self) -> u64 {
+        self.line
+    }
+
     fn header(&self) -> Option<&[u8]> {
         None
     }

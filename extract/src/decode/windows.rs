@@ -78,19 +78,19 @@ impl Windows {
         }
     }
 
-    /// Widens the window, for a record that is not whole in it.
+    /// Widens the window, for a record that is not whole in it and begins on a line.
     ///
     /// # Errors
     /// `UnreadableSource` for a record beyond [`RECORD_BYTES_MAX`], and what reading the source says.
-    pub(crate) async fn widen(&mut self) -> Result<(), StageError> {
+    pub(crate) async fn widen(&mut self, line: u64) -> Result<(), StageError> {
         if self.window().0.len() > RECORD_BYTES_MAX {
             return Err(StageError::new(
                 ErrorKind::UnreadableSource,
                 format!(
-                    "a record of more than {} MiB begins at byte {} of the text; an unclosed quote or bracket, or a file \
-                     without line ends, is the usual cause",
+                    "the record on line {line} (byte {} of the text) has more than {} MiB; an unclosed quote or bracket, or a \
+                     file without line ends, is the usual cause",
+                    self.position,
                     RECORD_BYTES_MAX >> 20,
-                    self.position
                 ),
             ));
         }
