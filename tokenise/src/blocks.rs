@@ -60,8 +60,8 @@ fn index_with<L: Lanes, const QUOTES: bool, const SPECIALS: bool>(lanes: L, job:
     let mut position = 0;
     let mut before = Before::LINE;
     let (mut high, mut quotes) = (0, 0);
+    let mut padded = [0; BLOCK_BYTES];
     while position < text.len() {
-        let mut padded = [0; BLOCK_BYTES];
         let (block, present) = match text[position..].first_chunk() {
             Some(block) => (block, u64::MAX),
             None => (pad(&text[position..], &mut padded), !(u64::MAX << (text.len() - position))),
@@ -186,17 +186,14 @@ fn write<L: Lanes>(lanes: L, structure: &Structure, base: u32, kept: u64, index:
     index.field_ends.advance(fields.count_ones() as usize);
 
     // Most blocks have at most one record's end and start: these are written without a branch.
-    index.record_starts.room()[0] = base + starts.trailing_zeros();
-    index.record_starts.advance(usize::from(starts != 0));
+    index.record_starts.push_if(starts != 0, base + starts.trailing_zeros());
     let mut more_starts = starts & starts.wrapping_sub(1);
     while more_starts != 0 {
         index.record_starts.push(base + more_starts.trailing_zeros());
         more_starts &= more_starts - 1;
     }
-    index.record_ends.room()[0] = base + ends.trailing_zeros();
-    index.first_fields.room()[0] = fields_before + fields_up_to_first(fields, ends);
-    index.record_ends.advance(usize::from(ends != 0));
-    index.first_fields.advance(usize::from(ends != 0));
+    index.record_ends.push_if(ends != 0, base + ends.trailing_zeros());
+    index.first_fields.push_if(ends != 0, fields_before + fields_up_to_first(fields, ends));
     ends &= ends.wrapping_sub(1);
     while ends != 0 {
         index.record_ends.push(base + ends.trailing_zeros());

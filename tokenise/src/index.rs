@@ -58,8 +58,17 @@ impl Positions {
 
     #[inline(always)]
     pub(crate) fn push(&mut self, position: u32) {
-        self.room()[0] = position;
-        self.len += 1;
+        self.push_if(true, position);
+    }
+
+    /// Adds a position, or not, without a branch on which.
+    #[inline(always)]
+    pub(crate) fn push_if(&mut self, wanted: bool, position: u32) {
+        match self.buffer.get_mut(self.len) {
+            Some(entry) => *entry = position,
+            None => self.room()[0] = position,
+        }
+        self.len += usize::from(wanted);
     }
 
     pub(crate) fn truncate(&mut self, len: usize) {
