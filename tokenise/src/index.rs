@@ -105,7 +105,10 @@ impl Index {
         self.record_ends.len()
     }
 
-    /// Where each field of each record ends: the position just after its last byte.
+    /// Where each field of each record ends, record after record: the position just after its last byte.
+    ///
+    /// A record's first field begins where the record starts, each other one a delimiter's length behind the end of
+    /// the field before it.
     #[must_use]
     pub fn field_ends(&self) -> &[u32] {
         self.field_ends.as_slice()
