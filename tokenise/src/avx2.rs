@@ -86,17 +86,18 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn positions(self, bits: u64, base: u32, out: &mut [u32]) {
         assert!(out.len() >= ROOM, "no room for the positions of a block");
-        let mut written = 0;
+        // SAFETY: `self` exists, so AVX2 does.
+        let (mut base, eight) = unsafe { (_mm256_set1_epi32(base.cast_signed()), _mm256_set1_epi32(8)) };
         for byte_number in 0..8 {
             let byte = (bits >> (8 * byte_number)) as u8;
-            // SAFETY: `self` exists, so AVX2 does. The load covers one row of eight bytes. Each earlier byte wrote at
-            // most eight positions, so `written` is at most 56 and the eight entries of the store are within `out`.
+            let written = (bits & !(u64::MAX << (8 * byte_number))).count_ones() as usize;
+            // SAFETY: `self` exists, so AVX2 does. The load covers one row of eight bytes. Of `bits` at most 56 are
+            // below this byte, so `written` is at most 56 and the eight entries of the store are within `out`.
             unsafe {
                 let numbers = _mm256_cvtepu8_epi32(_mm_loadl_epi64(BIT_NUMBERS[usize::from(byte)].as_ptr().cast()));
-                let base = _mm256_set1_epi32((base + 8 * byte_number).cast_signed());
                 _mm256_storeu_si256(out.as_mut_ptr().add(written).cast(), _mm256_add_epi32(numbers, base));
+                base = _mm256_add_epi32(base, eight);
             }
-            written += byte.count_ones() as usize;
         }
     }
 }

@@ -39,6 +39,8 @@ struct Structure {
     record_ends: u64,
     /// Where parity would go wrong, or something is that takes a closer look. All before the first is right.
     doubtful: u64,
+    /// Those doubtful places that are quotes within unquoted fields. The first doubtful one means nothing.
+    bare_quotes: u64,
     /// What the next block must know.
     after: Before,
 }
@@ -60,16 +62,23 @@ fn index_with<L: Lanes, const QUOTES: bool, const SPECIALS: bool>(lanes: L, job:
     let mut position = 0;
     let mut before = Before::LINE;
     let (mut high, mut quotes) = (0, 0);
+    let mut padded = [0; BLOCK_BYTES];
     while position < text.len() {
-        let mut padded = [0; BLOCK_BYTES];
         let (block, present) = match text[position..].first_chunk() {
             Some(block) => (block, u64::MAX),
             None => (pad(&text[position..], &mut padded), !(u64::MAX << (text.len() - position))),
         };
-        let masks = lanes.masks::<QUOTES, SPECIALS>(block, &job.needles).only(present);
+        let mut masks = lanes.masks::<QUOTES, SPECIALS>(block, &job.needles).only(present);
         high |= masks.high;
         quotes |= masks.quotes | masks.escapes;
-        let structure = structure::<L, QUOTES, SPECIALS>(lanes, &masks, present, before, job);
+        let structure = loop {
+            let structure = structure_of::<L, QUOTES, SPECIALS>(lanes, &masks, present, before, job);
+            let first = lowest(structure.doubtful);
+            if structure.doubtful == 0 || structure.bare_quotes & first == 0 {
+                break structure;
+            }
+            masks.quotes ^= first;
+        };
         if structure.doubtful == 0 {
             write(lanes, &structure, position as u32, u64::MAX, index);
             before = structure.after;
@@ -135,7 +144,7 @@ impl Masks {
 }
 
 #[inline(always)]
-fn structure<L: Lanes, const QUOTES: bool, const SPECIALS: bool>(
+fn structure_of<L: Lanes, const QUOTES: bool, const SPECIALS: bool>(
     lanes: L,
     masks: &Masks,
     present: u64,
@@ -144,7 +153,7 @@ fn structure<L: Lanes, const QUOTES: bool, const SPECIALS: bool>(
 ) -> Structure {
     let (mut line_ends, mut delimiters) = (masks.line_ends, masks.delimiters);
     let (mut within, mut closing) = (0, 0);
-    let mut doubtful = 0;
+    let (mut bare_quotes, mut doubtful) = (0, 0);
     if QUOTES && (masks.quotes | before.within_quotes | before.closing_quote) != 0 {
         within = lanes.parity(masks.quotes) ^ before.within_quotes;
         line_ends &= !within;
@@ -156,7 +165,8 @@ fn structure<L: Lanes, const QUOTES: bool, const SPECIALS: bool>(
         let after_closing = closing << 1 | before.closing_quote;
         // With an escape, a doubled quote is text after a closing one.
         let doubled = if SPECIALS && job.has_escape { 0 } else { after_closing & opening };
-        doubtful = (opening & !after_separator & !doubled) | (after_closing & !separators & !doubled & present);
+        bare_quotes = opening & !(after_separator | after_closing);
+        doubtful = bare_quotes | (after_closing & !separators & !doubled & present);
     }
     let after_line = line_ends << 1 | before.line_end;
     let record_ends = line_ends & !after_line;
@@ -172,7 +182,7 @@ fn structure<L: Lanes, const QUOTES: bool, const SPECIALS: bool>(
         line_end: line_ends >> 63,
         separator: (line_ends | delimiters) >> 63,
     };
-    Structure { field_ends: delimiters | record_ends, record_starts, record_ends, doubtful, after }
+    Structure { field_ends: delimiters | record_ends, record_starts, record_ends, doubtful, bare_quotes, after }
 }
 
 /// Writes the positions of those bits that `kept` has.
@@ -186,23 +196,25 @@ fn write<L: Lanes>(lanes: L, structure: &Structure, base: u32, kept: u64, index:
     index.field_ends.advance(fields.count_ones() as usize);
 
     // Most blocks have at most one record's end and start: these are written without a branch.
-    index.record_starts.room()[0] = base + starts.trailing_zeros();
-    index.record_starts.advance(usize::from(starts != 0));
+    index.record_starts.push_if(starts != 0, base + starts.trailing_zeros());
     let mut more_starts = starts & starts.wrapping_sub(1);
     while more_starts != 0 {
         index.record_starts.push(base + more_starts.trailing_zeros());
         more_starts &= more_starts - 1;
     }
-    index.record_ends.room()[0] = base + ends.trailing_zeros();
-    index.first_fields.room()[0] = fields_before + fields_up_to_first(fields, ends);
-    index.record_ends.advance(usize::from(ends != 0));
-    index.first_fields.advance(usize::from(ends != 0));
+    index.record_ends.push_if(ends != 0, base + ends.trailing_zeros());
+    index.first_fields.push_if(ends != 0, fields_before + fields_up_to_first(fields, ends));
     ends &= ends.wrapping_sub(1);
     while ends != 0 {
         index.record_ends.push(base + ends.trailing_zeros());
         index.first_fields.push(fields_before + fields_up_to_first(fields, ends));
         ends &= ends - 1;
     }
+}
+
+#[inline(always)]
+fn lowest(bits: u64) -> u64 {
+    bits & bits.wrapping_neg()
 }
 
 /// How many fields end up to the first of `ends`, which is itself a field's end.

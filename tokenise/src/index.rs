@@ -58,8 +58,17 @@ impl Positions {
 
     #[inline(always)]
     pub(crate) fn push(&mut self, position: u32) {
-        self.room()[0] = position;
-        self.len += 1;
+        self.push_if(true, position);
+    }
+
+    /// Adds a position, or not, without a branch on which.
+    #[inline(always)]
+    pub(crate) fn push_if(&mut self, wanted: bool, position: u32) {
+        match self.buffer.get_mut(self.len) {
+            Some(entry) => *entry = position,
+            None => self.room()[0] = position,
+        }
+        self.len += usize::from(wanted);
     }
 
     pub(crate) fn truncate(&mut self, len: usize) {
@@ -96,7 +105,10 @@ impl Index {
         self.record_ends.len()
     }
 
-    /// Where each field of each record ends: the position just after its last byte.
+    /// Where each field of each record ends, record after record: the position just after its last byte.
+    ///
+    /// A record's first field begins where the record starts, each other one a delimiter's length behind the end of
+    /// the field before it.
     #[must_use]
     pub fn field_ends(&self) -> &[u32] {
         self.field_ends.as_slice()

@@ -38,6 +38,11 @@ impl Path {
     }
 }
 
+/// How much of a text is indexed, and whether that is its end.
+fn addressable(text_bytes: usize, at_end: bool) -> (usize, bool) {
+    if text_bytes > MAX_TEXT_BYTES { (PART_OF_LONGER_TEXT_BYTES, false) } else { (text_bytes, at_end) }
+}
+
 /// Finds the records and fields of delimited text in one dialect.
 #[derive(Debug, Clone)]
 pub struct Tokeniser {
@@ -99,13 +104,8 @@ impl Tokeniser {
     ///
     /// [`Fault::UnclosedQuote`]: crate::Fault::UnclosedQuote
     pub fn index(&self, text: &[u8], at_end: bool, index: &mut Index) -> usize {
-        if text.len() > MAX_TEXT_BYTES {
-            return self.index_short(&text[..PART_OF_LONGER_TEXT_BYTES], false, index);
-        }
-        self.index_short(text, at_end, index)
-    }
-
-    fn index_short(&self, text: &[u8], at_end: bool, index: &mut Index) -> usize {
+        let (bytes, at_end) = addressable(text.len(), at_end);
+        let text = &text[..bytes];
         index.clear(self.dialect.delimiter.len());
         // A CR as the last byte may be half of a CRLF. Without it the record before it is not whole yet.
         let text = match text {
@@ -158,5 +158,18 @@ impl Tokeniser {
             has_comment: comment.is_some(),
             scalar: &self.scalar,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::addressable;
+
+    #[test]
+    fn of_a_text_beyond_32_bits_the_first_gibibyte_is_indexed() {
+        let most = (1 << 32) - 65;
+        assert_eq!(addressable(most, true), (most, true));
+        assert_eq!(addressable(most, false), (most, false));
+        assert_eq!(addressable(most + 1, true), (1 << 30, false));
     }
 }

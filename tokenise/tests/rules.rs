@@ -216,6 +216,20 @@ fn quotes_and_what_is_not_ascii_count_only_in_consumed_bytes() {
 }
 
 #[test]
+fn an_index_keeps_its_buffers() {
+    let text = "a,\"b\"c\n".repeat(10_000);
+    for (name, tokeniser) in tokenisers(&Dialect::default()) {
+        let mut index = Index::new();
+        let mut buffers = || {
+            tokeniser.index(text.as_bytes(), false, &mut index);
+            let positions = [index.field_ends(), index.record_starts(), index.record_ends(), index.first_fields()];
+            (positions.map(<[u32]>::as_ptr), index.faults().as_ptr())
+        };
+        assert_eq!(buffers(), buffers(), "{name}");
+    }
+}
+
+#[test]
 fn a_dialect_gives_no_byte_two_roles() {
     let check = |delimiter: &str, quote, escape, comment| {
         Dialect { delimiter: delimiter.into(), quote, escape, comment }.validate()
