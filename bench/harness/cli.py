@@ -21,15 +21,25 @@ def parser() -> argparse.ArgumentParser:
     )
     what = arguments.add_mutually_exclusive_group()
     what.add_argument("--memory", action="store_true", help="the memory of runs on 100 MB and on 5 GB, instead of jobs")
-    what.add_argument("--cold", action="store_true", help="the Lambda functions' sizes and start times, instead of jobs")
-    what.add_argument("--report", action="store_true", help="write tables and plot anew from the kept figures")
-    arguments.add_argument("--jobs", type=_names(systems.JOBS), default=list(systems.JOBS), metavar="J1,J3")
-    arguments.add_argument("--systems", type=_names(systems.SYSTEMS), default=systems.SYSTEMS, metavar="stepwell,duckdb")
-    arguments.add_argument("--cores", choices=["1", "2", "both"], default="both", help="on how many cores; default both")
-    arguments.add_argument("--runs", type=int, metavar="N", help=f"of each system; default {ROUNDS}, with --quick 1")
-    arguments.add_argument(
-        "--quick", action="store_true", help="small data, to see that all works; writes to target/bench-report/ instead"
+    what.add_argument(
+        "--cold", action="store_true", help="the Lambda functions' sizes and start times, instead of jobs"
     )
+    what.add_argument("--report", action="store_true", help="write tables and plot anew from the kept figures")
+    arguments.add_argument(
+        "--jobs", type=_names(systems.JOBS), default=list(systems.JOBS), metavar="J1,J3", help="only some"
+    )
+    arguments.add_argument(
+        "--systems",
+        type=_names(systems.SYSTEMS),
+        default=systems.SYSTEMS,
+        metavar="stepwell,duckdb",
+        help="only some; writes to target/bench-report/ instead",
+    )
+    arguments.add_argument(
+        "--cores", choices=["1", "2", "both"], default="both", help="on how many cores; default both"
+    )
+    arguments.add_argument("--runs", type=int, metavar="N", help=f"of each system; default {ROUNDS}, with --quick 1")
+    arguments.add_argument("--quick", action="store_true", help="small data, to see that all works; writes there, too")
     arguments.add_argument(
         "--binary", type=Path, metavar="PATH", help="a stepwell that is built already; with --cold, functions beside it"
     )
@@ -50,16 +60,19 @@ def main() -> int:
     """Does what the command line asks for; 1 where a system failed or gave a wrong output."""
     asked = parser().parse_args()
     environment.python()
-    folder = environment.target() / "bench-report" if asked.quick else environment.DOCS
+    whole = not asked.quick and asked.systems == systems.SYSTEMS
+    folder = environment.DOCS if whole else environment.target() / "bench-report"
     report = Report(folder, machine.machine())
-    good = True
+    good, section = True, "jobs"
     if asked.cold:
+        section = "cold"
         run_cold(asked, report)
     elif asked.memory:
+        section = "memory"
         run_memory(asked, report)
     elif not asked.report:
         good = run_jobs(asked, report)
-    print("\n" + report.write())
+    print("\n" + report.write().get(section, "there are no figures yet"))
     return 0 if good else 1
 
 
@@ -78,9 +91,7 @@ def stepwell(asked: argparse.Namespace) -> Path:
         if not asked.binary.is_file():
             raise SystemExit(f"there is no {asked.binary}")
         return asked.binary.resolve()
-    subprocess.run(
-        ["cargo", "build", "--release", "--bin", "stepwell"], cwd=environment.REPOSITORY, check=True
-    )
+    subprocess.run(["cargo", "build", "--release", "--bin", "stepwell"], cwd=environment.REPOSITORY, check=True)
     return environment.target() / "release" / "stepwell"
 
 
@@ -99,17 +110,19 @@ def run_jobs(asked: argparse.Namespace, report: Report) -> bool:
     expectations = {job: systems.expected(job, sizes) for job in asked.jobs}
     warn_if_busy()
     for job in asked.jobs:
-        about = {
+        figures = {
             **stamp(),
             "rounds": rounds,
             "rows": expectations[job]["rows"],
             "source_bytes": systems.source(job, sizes).stat().st_size,
+            "cores": {},
         }
         for cores in core_sets(asked):
             results = jobs.JobRunner(job, sizes, cores, binary).run(asked.systems, rounds)
             good &= not any("failed" in result for result in results.values())
-            report.add_job(job, about, len(cores), results)
-            report.write()
+            figures["cores"][str(len(cores))] = results
+        report.add_job(job, figures)
+        report.write()
     return good
 
 

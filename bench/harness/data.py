@@ -46,7 +46,7 @@ def lineitem(scale: float) -> Path:
 
 
 def damaged_lineitem(scale: float) -> Path:
-    """`lineitem` with a bad record among a thousand: a text in a number column, a date that is none, a missing field."""
+    """`lineitem` with a bad record in a thousand: text in a number column, a date that is none, or a missing field."""
 
     def make(path: Path) -> None:
         damages = [_not_a_number, _no_date, _missing_field]

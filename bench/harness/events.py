@@ -28,6 +28,8 @@ def one_of(values: list[str], salt: int) -> str:
 FIRST, LAST, CITY = one_of(FIRST_NAMES, 11), one_of(LAST_NAMES, 12), one_of(CITIES, 13)
 KIND = one_of(TYPES, 2)
 NICKNAME = f"""CASE WHEN {random(14, 20)} = 0 THEN ' "' || {random(15, 100)} || '"' ELSE '' END"""
+SHELF = random(17, 40)
+REFERRER = f"printf('https://search.example/q?s=%d', {random(21, 900)})"
 
 VALUES = {
     "event_id": "1000000000 + i",
@@ -43,8 +45,8 @@ VALUES = {
     "device_os": one_of(SYSTEMS, 7),
     "device_browser": one_of(BROWSERS, 8),
     "device_mobile": f"{random(9, 3)} = 0",
-    "page_path": f"printf('/shop/%d/item-%d?ref=%x&lang=en', {random(17, 40)}, {random(18, 20_000)}, {random(19, 5000)})",
-    "page_referrer": f"CASE WHEN {random(20, 3)} > 0 THEN printf('https://search.example/q?s=%d', {random(21, 900)}) END",
+    "page_path": f"printf('/shop/%d/item-%d?ref=%x&lang=en', {SHELF}, {random(18, 20_000)}, {random(19, 5000)})",
+    "page_referrer": f"CASE WHEN {random(20, 3)} > 0 THEN {REFERRER} END",
     "duration_ms": random(22, 60_000),
     "amount": f"CASE WHEN {KIND} = 'order' THEN {random(23, 100_000)} / 100 END",
 }

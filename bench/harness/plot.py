@@ -28,7 +28,8 @@ def main(figures_file: str, plot_file: str) -> None:
         for column, job in enumerate(jobs):
             draw(axes[row][column], entries[job]["cores"].get(cores, {}), measure)
             axes[row][column].set_yticks(
-                range(len(systems.SYSTEMS)), [TITLES[name].strip("*") if column == 0 else "" for name in systems.SYSTEMS]
+                range(len(systems.SYSTEMS)),
+                [TITLES[name].strip("*") if column == 0 else "" for name in systems.SYSTEMS],
             )
         name, _ = UNITS[measure]
         axes[row][0].set_ylabel(f"{name}\n{cores} core{'s' if cores != '1' else ''}")

@@ -14,8 +14,13 @@ TITLES = {
     "pyarrow": "pyarrow",
     "pandas": "pandas",
 }
-MEASURES = {"wall_seconds": ("wall s", 1, ".2f"), "cpu_seconds": ("CPU s", 1, ".2f"), "peak_bytes": ("peak MB", 1e6, ".0f")}
-SKELETON = "# Performance\n\n<!-- jobs -->\n<!-- /jobs -->\n\n<!-- memory -->\n<!-- /memory -->\n\n<!-- cold -->\n<!-- /cold -->\n"
+MEASURES = {
+    "wall_seconds": ("wall s", 1, ".2f"),
+    "cpu_seconds": ("CPU s", 1, ".2f"),
+    "peak_bytes": ("peak MB", 1e6, ".0f"),
+}
+SECTIONS = ["jobs", "memory", "cold"]
+SKELETON = "# Performance\n" + "".join(f"\n<!-- {name} -->\n<!-- /{name} -->\n" for name in SECTIONS)
 
 
 class Report:
@@ -29,29 +34,27 @@ class Report:
         # Figures of another machine or of other versions cannot stand beside these.
         self.figures = known if all(known.get(name) == value for name, value in base.items()) else base
 
-    def add_job(self, job: str, about: dict, cores: int, results: dict[str, dict]) -> None:
-        """Takes the figures of a job. Systems that were not run keep the figures that they had."""
-        entry = self.figures.setdefault("jobs", {}).setdefault(job, {"cores": {}})
-        entry.update(about)
-        entry["cores"].setdefault(str(cores), {}).update(results)
+    def add_job(self, job: str, figures: dict) -> None:
+        """Takes the figures of a job, in place of earlier ones: what stands in one table was measured in turn."""
+        self.figures.setdefault("jobs", {})[job] = figures
 
     def add(self, section: str, figures: dict) -> None:
         """Takes the figures of a section."""
         self.figures[section] = figures
 
-    def write(self) -> str:
-        """Writes everything, and gives the tables."""
+    def write(self) -> dict[str, str]:
+        """Writes everything, and gives the tables of each section."""
         self.raw.write_text(json.dumps(self.figures, indent=1, sort_keys=True) + "\n")
         text = self.markdown.read_text() if self.markdown.exists() else SKELETON
-        tables = []
+        tables = {}
         for section, render in (("jobs", jobs_section), ("memory", memory_section), ("cold", cold_section)):
             if section in self.figures:
-                tables.append(render(self.figures))
-                text = replaced(text, section, tables[-1])
+                tables[section] = render(self.figures)
+                text = replaced(text, section, tables[section])
         self.markdown.write_text(text)
         if "jobs" in self.figures:
             environment.run_module("harness.plot", self.raw, self.plot)
-        return "\n\n".join(tables)
+        return tables
 
 
 def replaced(text: str, section: str, content: str) -> str:
@@ -102,7 +105,8 @@ def about_machine(figures: dict) -> str:
 def jobs_section(figures: dict) -> str:
     """The machine, the ratios of all jobs, and a table for each job."""
     entries = figures["jobs"]
-    parts = [about_machine(figures), _summary(entries)]
+    plot = "![Wall time, CPU time and peak memory of each system and job](performance.svg)"
+    parts = [about_machine(figures), plot, _summary(entries)]
     for job in systems.JOBS:
         if job in entries:
             parts.append(_job(job, entries[job]))
@@ -135,7 +139,11 @@ def _job(job: str, entry: dict) -> str:
             result = entry["cores"][cores].get(system)
             cells += _cells(result)
             for word in ("cannot", "failed"):
-                if result and word in result and (remark := f"{TITLES[system].strip('*')} {word}: {result[word]}.") not in remarks:
+                if (
+                    result
+                    and word in result
+                    and (remark := f"{TITLES[system].strip('*')} {word}: {result[word]}.") not in remarks
+                ):
                     remarks.append(remark)
         sizes = [entry["cores"][cores].get(system, {}).get("bytes") for cores in counts]
         size = next((f"{size / 1e6:.0f}" for size in sizes if size), "–")

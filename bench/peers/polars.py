@@ -36,7 +36,10 @@ def one_file(job: Job) -> None:
 
 
 def partitioned(job: Job) -> None:
-    year, month = pl.col("l_shipdate").dt.year().alias("l_shipyear"), pl.col("l_shipdate").dt.month().alias("l_shipmonth")
+    year, month = (
+        pl.col("l_shipdate").dt.year().alias("l_shipyear"),
+        pl.col("l_shipdate").dt.month().alias("l_shipmonth"),
+    )
     folders = pl.PartitionBy(job.table, key=["l_shipyear", "l_shipmonth"], include_key=False)
     lineitem(job).with_columns(year, month).sink_parquet(folders, mkdir=True, **WRITE)
 
