@@ -1,6 +1,7 @@
 """The source files, made once and kept in the target folder. The same numbers always give the same bytes."""
 
 import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -28,6 +29,14 @@ def made(path: Path, make: Callable[[Path], None]) -> Path:
         make(unfinished)
         unfinished.rename(path)
     return path
+
+
+def code_digest(*files: str) -> str:
+    """A few digits that change with the code that makes a file, so that none outlives it."""
+    digest = hashlib.sha256(environment.REQUIREMENTS.read_bytes())
+    for file in files:
+        digest.update((environment.BENCH / file).read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def lineitem(scale: float) -> Path:
@@ -96,7 +105,8 @@ def events(megabytes: int) -> Path:
         environment.python()
         environment.run_module("harness.events", path, megabytes * 1_000_000 // EVENTS_BYTES_EACH)
 
-    return made(environment.DATA / f"events-{megabytes}mb.ndjson", make)
+    digest = code_digest("harness/events.py", "schemas.py")
+    return made(environment.DATA / f"events-{megabytes}mb-{digest}.ndjson", make)
 
 
 def expected(job: str, source: Path, reference: Path) -> dict:
@@ -105,4 +115,5 @@ def expected(job: str, source: Path, reference: Path) -> dict:
     def make(path: Path) -> None:
         path.write_text(environment.run_module("harness.verify", "expect", job, reference))
 
-    return json.loads(made(source.with_name(f"{source.name}.{job}.json"), make).read_text())
+    digest = code_digest("harness/verify.py", "schemas.py")
+    return json.loads(made(source.with_name(f"{source.name}.{job}-{digest}.json"), make).read_text())
