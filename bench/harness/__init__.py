@@ -1,0 +1,1 @@
+"""Makes the data, runs the systems, compares their outputs and reports."""
