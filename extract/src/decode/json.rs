@@ -200,6 +200,7 @@ impl JsonDecoder {
         if simdutf8::basic::from_utf8(text).is_ok() {
             return Ok(());
         }
+        let mut faults = Vec::new();
         let mut outside = 0;
         for record in 0..=block.records.len() {
             let (start, end) = block
@@ -212,11 +213,12 @@ impl JsonDecoder {
                 return Err(StageError::new(ErrorKind::UnreadableSource, what));
             }
             if let Err(error) = std::str::from_utf8(&text[start..end]) {
-                let what = format!("not UTF-8 at byte {} of the record", error.valid_up_to() + 1);
-                block.flag(record, RejectCode::InvalidEncoding, what);
+                let message = format!("not UTF-8 at byte {} of the record", error.valid_up_to() + 1);
+                faults.push(JsonFault { record: record as u32, code: RejectCode::InvalidEncoding, message });
             }
             outside = end;
         }
+        block.overrule(faults);
         Ok(())
     }
 }

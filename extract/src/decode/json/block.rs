@@ -143,7 +143,9 @@ impl JsonBlock {
     /// Ends the record as a bad one.
     pub(super) fn reject(&mut self, start: usize, end: usize, code: RejectCode, message: String) {
         self.scratch.truncate(self.scratch_kept);
-        self.flag(self.records.len(), code, message);
+        let record = self.records.len();
+        self.clear_cells(record);
+        self.faults.push(JsonFault { record: record as u32, code, message });
         self.records.push((start as u32, end as u32));
     }
 
@@ -159,14 +161,16 @@ impl JsonBlock {
         }
     }
 
-    /// Makes a record a bad one, whatever else was wrong with it.
-    pub(super) fn flag(&mut self, record: usize, code: RejectCode, message: String) {
-        self.clear_cells(record);
-        let fault = JsonFault { record: record as u32, code, message };
-        match self.faults.binary_search_by_key(&fault.record, |other| other.record) {
-            Ok(index) => self.faults[index] = fault,
-            Err(index) => self.faults.insert(index, fault),
+    /// Makes records bad ones, whatever else was wrong with them. The faults are in the records' order.
+    pub(super) fn overrule(&mut self, mut faults: Vec<JsonFault>) {
+        for fault in &faults {
+            self.clear_cells(fault.record as usize);
         }
+        faults.append(&mut self.faults);
+        // The sort is stable: of two faults of a record, the overruling one comes first.
+        faults.sort_by_key(|fault| fault.record);
+        faults.dedup_by_key(|fault| fault.record);
+        self.faults = faults;
     }
 }
 

@@ -126,14 +126,17 @@ impl Node {
 
     /// The key of a name, learned if there is room, else `NONE`. `token` is how it was written, `before` the key before it.
     pub(super) fn find(&mut self, name: &[u8], token: &[u8], before: u32) -> u32 {
-        let written = if token.len() <= TOKEN_BYTES_MAX { Token::new(token) } else { Token::default() };
+        let is_long = token.len() > TOKEN_BYTES_MAX;
         let key = match self.names.get(name) {
             Some(key) => {
-                self.keys[*key as usize].token = written;
+                let written = &mut self.keys[*key as usize].token;
+                if !is_long && *written.bytes != *token {
+                    *written = Token::new(token);
+                }
                 *key
             }
-            None if token.len() > TOKEN_BYTES_MAX || self.keys.len() >= self.declared + LEARNED_MAX => return NONE,
-            None => self.push(name, written),
+            None if is_long || self.keys.len() >= self.declared + LEARNED_MAX => return NONE,
+            None => self.push(name, Token::new(token)),
         };
         match self.keys.get_mut(before as usize) {
             Some(before) => before.next = key,

@@ -39,7 +39,7 @@ fn columns(paths: &[&str]) -> Vec<Column> {
         .iter()
         .map(|path| Column {
             path: path.split('.').map(str::to_owned).collect(),
-            ..Column::new(path, ColumnType::Utf8)
+            ..Column::new(path, ColumnType::String)
         })
         .collect()
 }

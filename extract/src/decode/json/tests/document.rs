@@ -100,13 +100,13 @@ fn a_document_that_breaks_off_is_unreadable() {
         assert!(error.contains(&format!("breaks off at byte {end}")), "{end}: {error}");
     }
     let error = read("", "[{\"a\":1},{\"a\":\"x}]").expect_err("an unclosed string");
-    assert_eq!(error, "the JSON document breaks off at byte 19, in what begins at byte 9; was it cut short?");
+    assert_eq!(error, "the JSON document breaks off at byte 18, in what begins at byte 9; was it cut short?");
 }
 
 #[test]
 fn brackets_that_do_not_match_are_unreadable() {
     let error = read("", "[{\"a\":1},{\"a\":[2},{\"a\":3}]").expect_err("an unclosed bracket");
-    assert_eq!(error, "the JSON document has expected a comma or a closing bracket at byte 16");
+    assert_eq!(error, "the JSON document is broken at byte 16: expected a comma or a closing bracket");
 }
 
 #[test]

@@ -172,6 +172,14 @@ fn text_that_is_not_utf_8_rejects_its_record_only() {
 }
 
 #[test]
+fn a_record_that_is_neither_json_nor_utf_8_has_one_fault() {
+    let records = lines(&["a"], b"oops\n{\"a\":\"\xe9\"\noops\n{\"a\":\"\xe9\"}\n");
+    let codes: Vec<_> = records.iter().map(|record| record.code()).collect();
+    let (malformed, encoding) = (Some(RejectCode::Malformed), Some(RejectCode::InvalidEncoding));
+    assert_eq!(codes, [malformed, encoding, malformed, encoding]);
+}
+
+#[test]
 fn nesting_is_limited_to_512() {
     for (depth, code) in [(511, None), (512, Some(RejectCode::Malformed))] {
         let text = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
@@ -226,9 +234,7 @@ fn a_million_undeclared_fields_are_named_in_short() {
     let text = format!("{{{}}}", members.join(","));
     let records = decode(Shape::Lines, &["a"], UnknownColumns::Reject, text.as_bytes()).expect("readable");
     let message = &records[0].fault.as_ref().expect("rejected").1;
-    assert!(
-        message.ends_with("… and 99999 more are not declared`") || message.ends_with("99999 more are not declared")
-    );
+    assert!(message.ends_with("…` and 99999 more are not declared"), "{message}");
     assert!(message.len() < 200, "{message}");
 }
 
