@@ -106,7 +106,7 @@ impl JsonDecoder {
         }
         let at_end = at_end && text.len() <= TEXT_BYTES_MAX;
         let text = &text[..text.len().min(TEXT_BYTES_MAX)];
-        let mut window_bytes = BLOCK_BYTES;
+        let mut window_bytes = BLOCK_BYTES.max(self.retry_bytes);
         loop {
             let window = &text[..text.len().min(window_bytes)];
             let is_last = window.len() == text.len();
@@ -171,9 +171,9 @@ impl JsonDecoder {
             Some(Stop::Other(error)) => return Err(error),
             Some(Stop::Fault(fault)) => {
                 return unreadable(format!(
-                    "the JSON document has {} at byte {}",
-                    fault.what,
-                    offset + fault.at as u64
+                    "the JSON document is broken at byte {}: {}",
+                    offset + fault.at as u64,
+                    fault.what
                 ));
             }
             Some(Stop::Incomplete) if !at_end => {}
