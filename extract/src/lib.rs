@@ -2,7 +2,9 @@
 
 mod batch;
 mod cell;
+mod column;
 mod csv;
+mod decode;
 mod header;
 mod output;
 mod pin;
