@@ -14,10 +14,13 @@ use arrow::array::RecordBatch;
 use stepwell_pipeline::{ErrorKind, StageError};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub(crate) use json::record_json;
-pub(crate) use layout::TypedLayout;
-pub(crate) use parser_column::parser_column;
-pub(crate) use text::{CellFault, TextColumn};
+#[allow(unused_imports, reason = "the stage does not read these formats yet")]
+pub(crate) use self::{
+    json::record_json,
+    layout::TypedLayout,
+    parser_column::parser_column,
+    text::{CellFault, TextColumn},
+};
 
 /// Records per batch that the decoders make.
 pub(crate) const BATCH_RECORDS: usize = 8192;
@@ -133,3 +136,6 @@ impl BlockSink {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

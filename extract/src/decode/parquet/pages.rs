@@ -22,7 +22,7 @@ use super::{PinnedObject, TAIL_BYTES};
 /// What the windows into all columns of a row group take together, fetched ahead or being decoded.
 const WINDOWS_BYTES: u64 = 32 * 1024 * 1024;
 /// The least and the most that is fetched of a column at once.
-const WINDOW_BYTES: Range<u64> = 64 * 1024..4 * 1024 * 1024;
+pub(super) const WINDOW_BYTES: Range<u64> = 64 * 1024..4 * 1024 * 1024;
 /// What a page may take, compressed or not.
 const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What the pages that are open at once, one and a dictionary per column, may take.
@@ -51,13 +51,16 @@ struct State {
     failure: Option<StageError>,
 }
 
+/// A read that is under way.
+type Fetch = JoinHandle<Result<Bytes, StageError>>;
+
 /// A stretch of the file that is read from its start to its end.
 struct Region {
     range: Range<u64>,
     window_bytes: u64,
     held: Bytes,
     held_start: u64,
-    ahead: Option<(Range<u64>, JoinHandle<Result<Bytes, StageError>>)>,
+    ahead: Option<(Range<u64>, Fetch)>,
 }
 
 impl Drop for Region {
@@ -169,7 +172,7 @@ impl Pages {
         Ok(region.held.slice((offset - region.held_start) as usize..))
     }
 
-    fn joined(&self, fetch: JoinHandle<Result<Bytes, StageError>>) -> Result<Bytes, StageError> {
+    fn joined(&self, fetch: Fetch) -> Result<Bytes, StageError> {
         self.0.handle.block_on(fetch).unwrap_or_else(|error| {
             let kind = stepwell_pipeline::ErrorKind::Internal;
             Err(StageError::with_source(kind, "a read was cancelled", error))

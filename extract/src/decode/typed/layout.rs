@@ -7,7 +7,7 @@ use arrow::{
 };
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    spec::{CheckedSpec, Column, ColumnType, UnknownColumns, nearest},
+    spec::{CheckedSpec, Column, ColumnType, Pii, UnknownColumns, nearest},
 };
 
 use super::{TextColumn, json, parser_column, parser_column::is_text};
@@ -24,6 +24,7 @@ pub(crate) struct TypedLayout {
     places: Vec<Option<Place>>,
     parsers: Vec<Column>,
     extra: Option<Vec<(String, Place)>>,
+    masked: Vec<Vec<String>>,
 }
 
 /// A column of the source, or a field of structs within it: the index in the projected batch, then those in the structs.
@@ -65,7 +66,12 @@ impl TypedLayout {
             Some(found) => parser_column(column, &found.data_type),
             None => Ok(column.clone()),
         });
+        let masked = spec.columns.iter().zip(&found).filter_map(|(column, found)| match column.pii {
+            Some(Pii::Redact | Pii::Drop) => Some(names(source, &found.as_ref()?.place)),
+            Some(Pii::Hash) | None => None,
+        });
         Ok(Self {
+            masked: masked.collect(),
             parsers: parsers.collect::<Result<_, _>>()?,
             places: found.into_iter().map(|found| found.map(|found| projected(found.place))).collect(),
             extra: keep.then(|| extra.into_iter().map(|(name, place)| (name, projected(place))).collect()),
@@ -81,6 +87,11 @@ impl TypedLayout {
     /// The declared columns as their parsers should be given them.
     pub(crate) fn parsers(&self) -> &[Column] {
         &self.parsers
+    }
+
+    /// The paths, from the column inwards, of what rejects must not show.
+    pub(crate) fn masked(&self) -> &[Vec<String>] {
+        &self.masked
     }
 
     /// The cells of a declared column, by its index in the spec, of a batch of the projected columns.
@@ -126,6 +137,18 @@ fn at(place: &Place, batch: &RecordBatch) -> (ArrayRef, Option<NullBuffer>) {
         array = array.as_struct().column(step).clone();
     }
     (array, outer)
+}
+
+fn names(source: &Schema, place: &Place) -> Vec<String> {
+    let mut fields = source.fields();
+    let mut names = Vec::new();
+    for &step in place {
+        names.push(fields[step].name().clone());
+        if let DataType::Struct(inner) = fields[step].data_type() {
+            fields = inner;
+        }
+    }
+    names
 }
 
 /// The column of that name, or the field that the name leads to with dots between the steps.
