@@ -4,7 +4,7 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, OffsetSizeTrait, RecordBatch, StructArray},
     buffer::OffsetBuffer,
     compute::take,
-    datatypes::{ArrowNativeType, DataType, Float16Type, Float32Type, Float64Type},
+    datatypes::{ArrowNativeType, DataType, Fields, Float16Type, Float32Type, Float64Type},
 };
 use stepwell_pipeline::spec::ColumnType;
 
@@ -180,20 +180,15 @@ pub(super) fn undictionaried(array: &ArrayRef) -> ArrayRef {
 /// `"***"`. A path that leads into something else than structs masks all of that.
 pub(crate) fn record_json(batch: &RecordBatch, row: usize, masked: &[Vec<String>]) -> Vec<u8> {
     let masked: Vec<&[String]> = masked.iter().map(Vec::as_slice).collect();
-    let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
     let mut out = Vec::new();
-    members(names.zip(batch.columns()), row, &masked, &mut out);
+    members(batch.schema_ref().fields(), batch.columns(), row, &masked, &mut out);
     out
 }
 
-fn members<'a>(
-    columns: impl Iterator<Item = (&'a str, &'a ArrayRef)>,
-    row: usize,
-    masked: &[&[String]],
-    out: &mut Vec<u8>,
-) {
+fn members(fields: &Fields, columns: &[ArrayRef], row: usize, masked: &[&[String]], out: &mut Vec<u8>) {
     out.push(b'{');
-    for (index, (name, column)) in columns.enumerate() {
+    for (index, (field, column)) in fields.iter().zip(columns).enumerate() {
+        let name = field.name();
         if index > 0 {
             out.push(b',');
         }
@@ -203,8 +198,7 @@ fn members<'a>(
         match column.as_struct_opt() {
             _ if inner.is_empty() => writer(column, None)(row, out),
             Some(fields) if inner.iter().all(|path| !path.is_empty()) && fields.is_valid(row) => {
-                let names = fields.fields().iter().map(|field| field.name().as_str());
-                members(names.zip(fields.columns()), row, &inner, out);
+                members(fields.fields(), fields.columns(), row, &inner, out);
             }
             _ => out.extend_from_slice(MASK),
         }

@@ -214,3 +214,11 @@ fn rejected_records_mask_personal_data() {
     assert_eq!(masked(&[&["home"]]), r#"{"id":1,"home":"***","note":"a\"b"}"#);
     assert_eq!(masked(&[&["note", "deeper"]]), r#"{"id":1,"home":{"city":"Köln","zip":1},"note":"***"}"#);
 }
+
+#[tokio::test]
+async fn a_decoder_that_panics_says_that_the_source_is_broken() {
+    let mut blocks = TypedBlocks::spawn("s3://in/c", 0, |_| panic!("as Arrow does"));
+    let error = blocks.next().await.expect_err("a panic");
+    assert_eq!(error.kind(), ErrorKind::UnreadableSource);
+    assert!(blocks.next().await.expect("the end").is_none());
+}
