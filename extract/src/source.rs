@@ -51,7 +51,12 @@ impl Drop for SourceReader {
     }
 }
 
-async fn fetch(bucket: &dyn ObjectStore, path: &Path, source: &Source, range: Range<u64>) -> Result<Bytes, StageError> {
+pub(crate) async fn fetch(
+    bucket: &dyn ObjectStore,
+    path: &Path,
+    source: &Source,
+    range: Range<u64>,
+) -> Result<Bytes, StageError> {
     let object = format!("s3://{}/{}", source.bucket, source.key);
     let failed = |error| match error {
         object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. } => StageError::with_source(
