@@ -2,6 +2,8 @@
 
 mod batch;
 mod cell;
+#[allow(dead_code)]
+mod column;
 mod csv;
 mod header;
 mod output;
