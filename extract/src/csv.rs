@@ -51,12 +51,6 @@ impl RecordSplitter {
         }
     }
 
-    /// Leaves out the next bytes that are fed. For a byte order mark.
-    pub(crate) fn skip(&mut self, bytes: usize) {
-        self.start = bytes;
-        self.scanned = bytes;
-    }
-
     /// Gives the splitter the next bytes.
     pub(crate) fn feed(&mut self, chunk: &[u8]) {
         if self.start <= self.pending.len() {

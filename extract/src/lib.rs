@@ -7,12 +7,10 @@ mod header;
 mod output;
 mod pin;
 mod profile;
-mod sniff;
 mod source;
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::Extracted,
@@ -31,7 +29,7 @@ use crate::{
     csv::{Record, RecordSplitter},
     header::Layout,
     output::{PartWriter, RejectWriter},
-    source::SourceReader,
+    source::{Files, Text},
 };
 
 /// Runs the stage: pins the object, picks the pipeline, checks every record against the schema, and writes accepted
@@ -90,16 +88,12 @@ async fn decode(
     run: Run,
     started: SystemTime,
 ) -> Result<ExtractManifest, StageError> {
-    let mut source = SourceReader::open(context, &run.source)?;
+    let mut source = open(context, spec, &run).await?;
     let mut splitter = RecordSplitter::new(spec.dialect.delimiter[0], spec.dialect.quote.unwrap_or(b'"'));
     let mut records = RecordChecker::new(context, spec, &run);
-    let mut first = true;
+    let mut bytes_read = 0;
     loop {
         let chunk = source.next().await?;
-        if let (true, Some(chunk)) = (first, &chunk) {
-            splitter.skip(sniff::byte_order_mark_bytes(&run.source.key, chunk)?);
-        }
-        first = false;
         let records_before = records.read;
         if let Some(chunk) = &chunk {
             splitter.feed(chunk);
@@ -107,8 +101,8 @@ async fn decode(
         while let Some(record) = splitter.next(chunk.is_none())? {
             records.check(&record).await?;
         }
-        let chunk_bytes = chunk.as_ref().map_or(0, Bytes::len);
-        context.progress.advanced(Stage::Extract, chunk_bytes as u64, records.read - records_before);
+        let bytes_before = std::mem::replace(&mut bytes_read, source.bytes_read());
+        context.progress.advanced(Stage::Extract, bytes_read - bytes_before, records.read - records_before);
         if chunk.is_none() {
             break;
         }
@@ -117,6 +111,19 @@ async fn decode(
     reconcile(&manifest)?;
     refuse_too_many_rejects(spec, &manifest, &context.buckets.work)?;
     Ok(manifest)
+}
+
+/// The text of the object's only file.
+async fn open(context: &StageContext, spec: &CheckedSpec, run: &Run) -> Result<Text, StageError> {
+    let mut files = Files::open(context, &run.source).await?;
+    let encoding = spec.spec.source.encoding.as_ref().map(|label| label.value.as_str());
+    match files.next().await? {
+        Some(mut file) => {
+            file.format(spec.spec.source.format, encoding).await?;
+            file.text(encoding).await
+        }
+        None => Err(StageError::new(ErrorKind::UnreadableSource, format!("{} holds no file", run.source_ref()))),
+    }
 }
 
 /// Sorts the records of one object into accepted ones and rejects.
