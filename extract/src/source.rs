@@ -15,6 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stepwell_pipeline::{StageError, run::Source, spec::Format, stage::StageContext};
 
+#[cfg_attr(not(test), expect(unused_imports, reason = "checking a spec is to come"))]
+pub(crate) use self::charset::encoding;
 use self::{
     archive::Entry,
     body::{Body, Packed},
@@ -22,7 +24,7 @@ use self::{
     ranges::Ranges,
     sniff::SNIFF_BYTES,
 };
-pub(crate) use self::{charset::encoding, compression::Compression, ranges::Object, text::Text};
+pub(crate) use self::{compression::Compression, ranges::Object, text::Text};
 
 /// The files that an object holds: those of a zip archive, or else itself.
 pub(crate) struct Files {

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
-use encoding_rs::{CoderResult, DecoderResult, Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{DecoderResult, EncoderResult, Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE};
 
 use stepwell_pipeline::{ErrorKind, StageError, spec::nearest};
 
@@ -147,12 +147,15 @@ fn encoder_pieces(encoding: &'static Encoding, mut text: &str, piece: &mut impl 
     let mut encoder = encoding.new_encoder();
     let mut buffer = [0; 1024];
     loop {
-        let (result, read, written, _) = encoder.encode_from_utf8(text, &mut buffer, true);
+        let (result, read, written) = encoder.encode_from_utf8_without_replacement(text, &mut buffer, true);
         piece(&buffer[..written]);
-        if result == CoderResult::InputEmpty {
-            return;
-        }
         text = &text[read..];
+        match result {
+            EncoderResult::InputEmpty => return,
+            EncoderResult::OutputFull => {}
+            // Text that was decoded from this encoding holds no such character.
+            EncoderResult::Unmappable(_) => piece(b"?"),
+        }
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 /// 21 and 22 may ask for more, which a stage of 128 MB cannot hold.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
+/// What zstd says of bytes that begin no frame; `ZSTD_ErrorCode` does not come through.
+const ZSTD_NO_FRAME: &str = "Unknown frame descriptor";
+
 /// How many bytes may come of each compressed one, once [`EXPANSION_FREE_BYTES`] have come. Tables of real values
 /// compress to a tenth, monotonous logs to a hundredth; deflate's utmost is 1,032.
 const EXPANSION_MAX: u64 = 200;
@@ -317,9 +320,11 @@ impl<'a> Content<'a> {
 
     /// The error of a stream. What cannot be begun after a whole stream is no stream at all.
     fn failed(&mut self, error: io::Error) -> StageError {
-        let begun = self.streams == 1 || self.stream_bytes > 0 || error.kind() != io::ErrorKind::InvalidInput;
+        let no_header = error.kind() == io::ErrorKind::InvalidInput || error.to_string() == ZSTD_NO_FRAME;
         match self.stream.take() {
-            Some(stream) if !begun => self.followed(stream.into_input().consumed),
+            Some(stream) if no_header && self.streams > 1 && self.stream_bytes == 0 => {
+                self.followed(stream.into_input().consumed)
+            }
             _ => corrupt(self.compression, &self.name, error),
         }
     }

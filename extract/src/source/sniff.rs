@@ -103,10 +103,10 @@ fn refuse_binary(name: &str, text: &[u8]) -> Result<(), StageError> {
     let nul = |odd: usize| text.iter().skip(odd).step_by(2).take(256).filter(|byte| **byte == 0).count();
     let (even, odd) = (nul(0), nul(1));
     let advice = match text.len().min(512) / 2 {
-        units if odd > units / 2 && even < units / 8 => {
+        units if odd * 2 > units && even * 8 < units => {
             "UTF-16 without a byte order mark? Then say `encoding: utf-16le`"
         }
-        units if even > units / 2 && odd < units / 8 => {
+        units if even * 2 > units && odd * 8 < units => {
             "UTF-16 without a byte order mark? Then say `encoding: utf-16be`"
         }
         _ => "it is no text, or damaged",

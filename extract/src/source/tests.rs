@@ -66,6 +66,19 @@ pub(super) fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
     packed
 }
 
+/// Compresses as bombs are.
+pub(super) fn squeeze(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::best();
+    let mut packed = Vec::new();
+    match compression {
+        Compression::Gzip => flate2::write::GzEncoder::new(&mut packed, level).write_all(bytes),
+        Compression::Deflate => flate2::write::DeflateEncoder::new(&mut packed, level).write_all(bytes),
+        _ => return compress(compression, bytes),
+    }
+    .expect("compresses");
+    packed
+}
+
 /// Lines that look like data, a little over `bytes`.
 pub(super) fn lines(bytes: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes + 64);

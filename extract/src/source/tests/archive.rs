@@ -1,7 +1,7 @@
 use stepwell_pipeline::{ErrorKind, StageError};
 
 use super::{
-    compress, landed, lines,
+    compress, landed, lines, squeeze,
     zip::{ZipEntry, zip},
 };
 use crate::source::{Compression, Files};
@@ -192,9 +192,12 @@ async fn flipped_bits_lose_no_record_silently() {
 #[tokio::test]
 async fn bombs_spread_over_entries_are_refused() {
     let content = b"1,2,3,4,5,6,7,8\n".repeat(2 << 20);
-    let entries: Vec<_> =
-        (0..6).map(|index| ZipEntry::new(format!("{index}.csv"), Compression::Deflate, &content)).collect();
-    let message = refused(&entries).await;
+    let packed = squeeze(Compression::Deflate, &content);
+    let bomb = |index| {
+        let honest = ZipEntry::new(format!("{index}.csv"), Compression::None, &content);
+        ZipEntry { method: 8, packed: packed.clone(), ..honest }
+    };
+    let message = refused(&(0..6).map(bomb).collect::<Vec<_>>()).await;
     assert!(message.contains("decompression bombs"), "{message}");
 }
 

@@ -77,7 +77,7 @@ proptest! {
     #[test]
     fn text_of_any_encoding_is_given_back(
         label in prop::sample::select(vec!["gb18030", "euc-kr", "utf-16be", "utf-8"]),
-        text in "[a-z한国,\"\n]{0,200}",
+        text in "[a-z한국,\"\n]{0,200}",
         chunks in prop::collection::vec(1_usize..7, 1..5),
     ) {
         let charset = charset(label);

@@ -70,6 +70,7 @@ async fn skipping_is_reading_and_discarding_at_every_byte() {
                 text.skip(skipped as u64).await.expect("skips");
                 let expected = content.as_bytes().get(skipped..).unwrap_or_default();
                 assert_eq!(rest(&mut text).await.expect("reads"), expected, "{label} {mark:?} {skipped}");
+                assert_eq!(text.charset(), charset);
                 assert_eq!(text.encode(content.as_bytes()).len() as u64, text.original_len(content.as_bytes()));
                 assert_eq!(text.byte_order_mark_bytes() + text.original_len(content.as_bytes()), original.len() as u64);
             }
@@ -119,6 +120,7 @@ async fn formats_are_told_from_what_is_packed() {
         let (context, source) = landed("table.tsv.gz", bytes).await;
         let mut file = Files::open(&context, &source).await.expect("opens").next().await.expect("opens").expect("one");
         let expected = if file.name.is_some() { Format::Csv } else { Format::Tsv };
+        assert_eq!(file.plain().is_some(), file.compression() == Compression::None && file.name.is_none());
         assert_eq!(file.format(None, None).await.expect("is told"), expected);
         assert_eq!(file.format(Some(Format::Tsv), None).await.expect("is told"), Format::Tsv);
     }
