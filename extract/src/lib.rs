@@ -19,7 +19,7 @@ use stepwell_pipeline::{
     reject::{Reject, RejectCode},
     request::RunRequest,
     run::Run,
-    spec::{Catalog, CheckedSpec},
+    spec::{Catalog, CheckedSpec, Format},
     stage::{CODE_VERSION, Stage, StageContext},
     store::{self, ObjectRef},
 };
@@ -103,7 +103,11 @@ async fn decode(
             records.check(&record).await?;
         }
         let bytes_before = std::mem::replace(&mut bytes_read, source.bytes_read());
-        context.progress.advanced(Stage::Extract, bytes_read - bytes_before, records.read - records_before);
+        context.progress.advanced(
+            Stage::Extract,
+            bytes_read.saturating_sub(bytes_before),
+            records.read - records_before,
+        );
         if chunk.is_none() {
             break;
         }
@@ -119,10 +123,13 @@ async fn open(context: &StageContext, spec: &CheckedSpec, run: &Run) -> Result<T
     let mut files = Files::open(context, &run.source).await?;
     let encoding = spec.spec.source.encoding.as_ref().map(|label| label.value.as_str());
     match files.next().await? {
-        Some(mut file) => {
-            file.format(spec.spec.source.format, encoding).await?;
-            file.text(encoding).await
-        }
+        Some(mut file) => match file.format(spec.spec.source.format, encoding).await? {
+            Format::Csv | Format::Tsv => file.text(encoding).await,
+            format => {
+                let message = format!("{} is of the format {}, and not CSV text", file.label(), format.name());
+                Err(StageError::new(ErrorKind::UnreadableSource, message))
+            }
+        },
         None => Err(StageError::new(ErrorKind::UnreadableSource, format!("{} holds no file", run.source_ref()))),
     }
 }

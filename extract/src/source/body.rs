@@ -38,8 +38,11 @@ pub(crate) struct Body {
 enum Stream {
     /// A whole object as it is.
     Plain { object: Object, packed: Packed },
-    /// What a thread of its own decompresses, until this is dropped.
-    Decompressed(mpsc::Receiver<Result<Bytes, StageError>>),
+    /// What a thread of its own decompresses, until this is dropped. The end is told, so that a thread that broke off
+    /// is not taken for one.
+    Decompressed(mpsc::Receiver<Result<Option<Bytes>, StageError>>),
+    /// Decompressed to its end.
+    Ended,
 }
 
 impl Body {
@@ -70,11 +73,9 @@ impl Body {
                 })
             };
             let input = Input::new(next, counted, name);
-            let sent = decompress(compression, claim, input, |chunk| chunks.blocking_send(Ok(chunk)).is_ok());
-            if let Err(error) = sent {
-                // Nobody to tell where nobody reads on.
-                drop(chunks.blocking_send(Err(error)));
-            }
+            let sent = decompress(compression, claim, input, |chunk| chunks.blocking_send(Ok(Some(chunk))).is_ok());
+            // Nobody to tell where nobody reads on.
+            drop(chunks.blocking_send(sent.map(|()| None)));
         });
         Self { front: None, stream: Stream::Decompressed(receiver), meter }
     }
@@ -85,7 +86,16 @@ impl Body {
             return Ok(Some(front));
         }
         match &mut self.stream {
-            Stream::Decompressed(chunks) => chunks.recv().await.transpose(),
+            Stream::Ended => Ok(None),
+            Stream::Decompressed(chunks) => match chunks.recv().await {
+                Some(Ok(Some(chunk))) => Ok(Some(chunk)),
+                Some(Ok(None)) => {
+                    self.stream = Stream::Ended;
+                    Ok(None)
+                }
+                Some(Err(error)) => Err(error),
+                None => Err(StageError::new(ErrorKind::Internal, "decompressing broke off")),
+            },
             Stream::Plain { packed, .. } => {
                 let chunk = packed.next().await?;
                 self.meter.add_read(chunk.as_ref().map_or(0, Bytes::len));
