@@ -1,9 +1,13 @@
 //! From text or typed columns to blocks of records whose cells can be looked up by column.
 
+mod avro;
 pub(crate) mod csv;
 mod header;
-pub(crate) mod json;
+mod json;
 pub(crate) mod json_text;
+mod parquet;
+mod typed;
+pub(crate) mod typed_records;
 pub(crate) mod windows;
 
 use std::borrow::Cow;

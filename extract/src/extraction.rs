@@ -6,6 +6,7 @@ use stepwell_pipeline::{
     ErrorKind, StageError,
     manifest::{ExtractManifest, Timing},
     reject::Reject,
+    request::RunRequest,
     run::Run,
     spec::{CheckedSpec, Format, Pii},
     stage::{CODE_VERSION, Stage, StageContext},
@@ -40,9 +41,14 @@ pub(crate) async fn decode(
     context: &StageContext,
     spec: &CheckedSpec,
     run: &Run,
+    request: &RunRequest,
     started: SystemTime,
 ) -> Result<Ended, StageError> {
     let mut extraction = Extraction::open(context, spec, run, started).await?;
+    if extraction.resumed.is_none() {
+        let object = ObjectRef::new(&context.buckets.work, format!("{}request.json", Run::home(&run.id)));
+        store::put_json(&*context.stores, &object, request).await?;
+    }
     if extraction.read_files().await? { extraction.finish().await } else { Ok(Ended::More) }
 }
 
@@ -189,7 +195,7 @@ impl<'a> Extraction<'a> {
             };
             original += text.original_len(&window[..consumed]);
             let bytes_read = text.bytes_read();
-            self.context.progress.advanced(Stage::Extract, bytes_read - bytes_seen, records);
+            self.context.progress.advanced(Stage::Extract, bytes_read.saturating_sub(bytes_seen), records);
             bytes_seen = bytes_read;
             windows.consume(consumed);
             if consumed == 0 {
@@ -214,6 +220,7 @@ impl<'a> Extraction<'a> {
         let number = file.index;
         let first = at.map_or(0, |at| at.text);
         let mut reader = TypedRecords::open(self.spec, file, format, first).await?;
+        self.sifter.use_columns(self.context, reader.parsers())?;
         let mut records_done = first;
         loop {
             let position = || Position { file: number, text: records_done, ..Position::default() };
@@ -224,7 +231,7 @@ impl<'a> Extraction<'a> {
             self.sifter.sift(&block)?;
             self.write_rejects(&block, object, |_| 0, <[u8]>::to_vec).await?;
             records_done += block.records() as u64;
-            self.context.progress.advanced(Stage::Extract, block.source_bytes(), block.records() as u64);
+            self.context.progress.advanced(Stage::Extract, block.memory_bytes(), block.records() as u64);
         }
     }
 

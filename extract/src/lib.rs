@@ -5,7 +5,6 @@ mod checkpoint;
 mod column;
 mod decode;
 mod extraction;
-mod infer;
 mod output;
 mod pin;
 mod profile;
@@ -15,7 +14,6 @@ mod source;
 use std::time::SystemTime;
 
 pub use check::check;
-pub use infer::infer;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Extracted, Round},
@@ -52,12 +50,10 @@ pub async fn extract(context: &StageContext, request: RunRequest) -> Result<Roun
         context.progress.finished(Stage::Extract, true);
         return Ok(Round::Done(extracted(run, &manifest, manifest_ref.key)));
     }
-    let request_ref = ObjectRef::new(work, format!("{}request.json", Run::home(&run.id)));
-    store::put_json(&*context.stores, &request_ref, &request).await?;
     let spec_ref = ObjectRef::new(work, run.spec_key());
     store::put(&*context.stores, &spec_ref, spec.text.clone()).await?;
 
-    let (manifest, leftovers) = match extraction::decode(context, spec, &run, started).await? {
+    let (manifest, leftovers) = match extraction::decode(context, spec, &run, &request, started).await? {
         Ended::Done(manifest, leftovers) => (manifest, leftovers),
         Ended::More => {
             tracing::info!(run = run.id, "extract saved a checkpoint; there is more to do");

@@ -91,6 +91,19 @@ impl Sifter {
         })
     }
 
+    /// Parses columns as another format of source writes them from now on. What is gathered stays.
+    pub(crate) fn use_columns(&mut self, context: &StageContext, columns: &[Column]) -> Result<(), StageError> {
+        let parsers = parsers(columns, context.hash_key.as_ref())?;
+        for (index, mut parser) in parsers.into_iter().enumerate() {
+            if self.is_kept[index] {
+                let gathered = self.columns[index].len();
+                parser.restore(&self.columns[index].take(gathered))?;
+            }
+            self.columns[index] = parser;
+        }
+        Ok(())
+    }
+
     /// Sorts the records of a block. Those that are bad are in [`Sifter::faults`] until the next block.
     pub(crate) fn sift<B: Block>(&mut self, block: &B) -> Result<(), StageError> {
         let records = block.records();

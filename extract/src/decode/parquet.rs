@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
-use object_store::ObjectStore;
 use parquet::{
     arrow::{
         ProjectionMask,
@@ -17,11 +16,11 @@ use parquet::{
     file::metadata::{ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy},
     schema::types::SchemaDescriptor,
 };
-use stepwell_pipeline::{ErrorKind, StageError, run::Source, stage::StageContext, store};
+use stepwell_pipeline::{ErrorKind, StageError};
 use tokio::runtime::Handle;
 
 use super::typed::{BATCH_RECORDS, BlockSink, TypedBlocks, finished};
-use crate::source;
+use crate::source::Object;
 use pages::Pages;
 
 /// The magic number, at both ends of a file, and the footer's length before the last.
@@ -34,30 +33,12 @@ const END_BYTES: u64 = 64 * 1024;
 /// A Parquet file whose footer is read.
 #[derive(Debug)]
 pub(crate) struct ParquetFile {
-    object: PinnedObject,
+    object: Object,
     metadata: ArrowReaderMetadata,
 }
 
-/// An object that is read by range, always in the version that the run pinned.
-#[derive(Clone, Debug)]
-struct PinnedObject {
-    bucket: Arc<dyn ObjectStore>,
-    path: object_store::path::Path,
-    source: Source,
-}
-
-impl PinnedObject {
-    fn name(&self) -> String {
-        format!("s3://{}/{}", self.source.bucket, self.source.key)
-    }
-
-    async fn fetch(&self, range: std::ops::Range<u64>) -> Result<Bytes, StageError> {
-        source::fetch(&*self.bucket, &self.path, &self.source, range).await
-    }
-
-    fn unreadable(&self, message: &str) -> StageError {
-        StageError::new(ErrorKind::UnreadableSource, format!("{} {message}", self.name()))
-    }
+fn unreadable(object: &Object, message: &str) -> StageError {
+    StageError::new(ErrorKind::UnreadableSource, format!("{} {message}", object.name()))
 }
 
 impl ParquetFile {
@@ -66,9 +47,7 @@ impl ParquetFile {
     /// # Errors
     /// `UnreadableSource` for what is no Parquet file, is encrypted, or has a footer that is broken or too large;
     /// `SourceChanged`, and what the store says.
-    pub(crate) async fn open(context: &StageContext, source: &Source) -> Result<Self, StageError> {
-        let bucket = context.stores.bucket(&source.bucket)?;
-        let object = PinnedObject { bucket, path: store::path(&source.key)?, source: source.clone() };
+    pub(crate) async fn open(object: Object) -> Result<Self, StageError> {
         let footer = footer_bytes(&object).await?;
         let foreign = object.clone();
         let parsing = tokio::task::spawn_blocking(move || parse(&footer, &foreign));
@@ -98,39 +77,39 @@ impl ParquetFile {
     }
 }
 
-async fn footer_bytes(object: &PinnedObject) -> Result<Bytes, StageError> {
-    let size = object.source.size;
+async fn footer_bytes(object: &Object) -> Result<Bytes, StageError> {
+    let size = object.size();
     if size < 2 * TAIL_BYTES {
-        return Err(object.unreadable("is too short for a Parquet file"));
+        return Err(unreadable(object, "is too short for a Parquet file"));
     }
-    let end = object.fetch(size.saturating_sub(END_BYTES)..size).await?;
+    let end = object.read(size.saturating_sub(END_BYTES)..size).await?;
     let (rest, tail) = end.split_at(end.len() - TAIL_BYTES as usize);
     let footer_bytes = match tail {
         [a, b, c, d, b'P', b'A', b'R', b'1'] => u64::from(u32::from_le_bytes([*a, *b, *c, *d])),
         [.., b'P', b'A', b'R', b'E'] => {
-            return Err(object.unreadable("is an encrypted Parquet file; write it without encryption"));
+            return Err(unreadable(object, "is an encrypted Parquet file; write it without encryption"));
         }
-        _ => return Err(object.unreadable("does not end as a Parquet file does: it is cut off, or of another format")),
+        _ => return Err(unreadable(object, "does not end as a Parquet file does: it is cut off, or of another format")),
     };
     if footer_bytes > size - TAIL_BYTES {
-        return Err(object.unreadable("is a broken Parquet file: its footer would begin before the file does"));
+        return Err(unreadable(object, "is a broken Parquet file: its footer would begin before the file does"));
     }
     if footer_bytes > FOOTER_BYTES_MAX {
-        return Err(object.unreadable(&format!(
+        return Err(unreadable(object, &format!(
             "has a footer of {footer_bytes} bytes where {FOOTER_BYTES_MAX} are allowed; write it with fewer row groups or \
              as several files"
         )));
     }
     match rest.len().checked_sub(footer_bytes as usize) {
         Some(start) => Ok(end.slice(start..rest.len())),
-        None => object.fetch(size - TAIL_BYTES - footer_bytes..size - TAIL_BYTES).await,
+        None => object.read(size - TAIL_BYTES - footer_bytes..size - TAIL_BYTES).await,
     }
 }
 
-fn parse(footer: &[u8], object: &PinnedObject) -> Result<ArrowReaderMetadata, StageError> {
+fn parse(footer: &[u8], object: &Object) -> Result<ArrowReaderMetadata, StageError> {
     let broken = |error: &dyn std::fmt::Display| {
         let reason: String = error.to_string().chars().take(200).collect();
-        object.unreadable(&format!("is a broken Parquet file: in its footer, {reason}"))
+        unreadable(object, &format!("is a broken Parquet file: in its footer, {reason}"))
     };
     footer::check(footer).map_err(|message| broken(&message))?;
     // Statistics are what most of a footer is, and nothing here asks for them.

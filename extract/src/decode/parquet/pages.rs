@@ -17,7 +17,7 @@ use parquet::{
 use stepwell_pipeline::StageError;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{PinnedObject, TAIL_BYTES};
+use super::{Object, TAIL_BYTES, unreadable};
 
 /// What the windows into all columns of a row group take together, fetched ahead or being decoded.
 const WINDOWS_BYTES: u64 = 32 * 1024 * 1024;
@@ -38,7 +38,7 @@ const DICTIONARY_PAGE: u64 = 2;
 pub(super) struct Pages(Arc<Shared>);
 
 struct Shared {
-    object: PinnedObject,
+    object: Object,
     handle: Handle,
     state: Mutex<State>,
 }
@@ -79,7 +79,7 @@ struct OpenPages {
 }
 
 impl Pages {
-    pub(super) fn new(object: PinnedObject, handle: Handle) -> Self {
+    pub(super) fn new(object: Object, handle: Handle) -> Self {
         Self(Arc::new(Shared { object, handle, state: Mutex::default() }))
     }
 
@@ -91,7 +91,7 @@ impl Pages {
     /// The error of a broken row group.
     pub(super) fn broken(&self, row_group: usize, message: &str) -> StageError {
         let message: String = message.chars().take(200).collect();
-        self.0.object.unreadable(&format!("is a broken Parquet file: row group {}: {message}", row_group + 1))
+        unreadable(&self.0.object, &format!("is a broken Parquet file: row group {}: {message}", row_group + 1))
     }
 
     /// Turns to a row group.
@@ -101,7 +101,7 @@ impl Pages {
         group: &RowGroupMetaData,
         mask: &ProjectionMask,
     ) -> Result<(), StageError> {
-        let data_end = self.0.object.source.size - TAIL_BYTES;
+        let data_end = self.0.object.size() - TAIL_BYTES;
         let mut chunks = Vec::new();
         for (leaf, column) in group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf)) {
             let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
@@ -146,7 +146,7 @@ impl Pages {
     fn window(&self, offset: u64) -> Result<Bytes, StageError> {
         let mut state = self.state();
         let Some(region) = state.regions.iter_mut().find(|region| region.range.contains(&offset)) else {
-            return Err(self.0.object.unreadable("is a broken Parquet file: a page is not within its column"));
+            return Err(unreadable(&self.0.object, "is a broken Parquet file: a page is not within its column"));
         };
         let held_end = region.held_start + region.held.len() as u64;
         if !(region.held_start..held_end).contains(&offset) {
@@ -157,7 +157,7 @@ impl Pages {
                 ahead => {
                     ahead.inspect(|(_, fetch)| fetch.abort());
                     let end = (offset + region.window_bytes).min(region.range.end);
-                    (offset, self.0.handle.block_on(self.0.object.fetch(offset..end))?)
+                    (offset, self.0.handle.block_on(self.0.object.read(offset..end))?)
                 }
             };
             let next = start + bytes.len() as u64;
@@ -165,7 +165,7 @@ impl Pages {
             if next < region.range.end {
                 let range = next..(next + region.window_bytes).min(region.range.end);
                 let (object, wanted) = (self.0.object.clone(), range.clone());
-                let fetch = self.0.handle.spawn(async move { object.fetch(wanted).await });
+                let fetch = self.0.handle.spawn(async move { object.read(wanted).await });
                 region.ahead = Some((range, fetch));
             }
         }
@@ -207,7 +207,7 @@ impl Pages {
         let header_bytes = chunk_end.unwrap_or(offset).saturating_sub(offset).min(PAGE_SIZES_BYTES);
         let header = self.bytes(offset, header_bytes as usize)?;
         let Some([kind, page_bytes, compressed_bytes]) = page_sizes(&header) else {
-            return Err(self.0.object.unreadable("is a broken Parquet file: a page's header has no sizes"));
+            return Err(unreadable(&self.0.object, "is a broken Parquet file: a page's header has no sizes"));
         };
         let largest = page_bytes.max(compressed_bytes);
         let mut state = self.state();
@@ -222,10 +222,8 @@ impl Pages {
         if bytes <= limit {
             return Ok(());
         }
-        Err(self
-            .0
-            .object
-            .unreadable(&format!("has {what} of {bytes} bytes where {limit} are allowed; write it with smaller pages")))
+        let message = format!("has {what} of {bytes} bytes where {limit} are allowed; write it with smaller pages");
+        Err(unreadable(&self.0.object, &message))
     }
 
     /// Keeps the error aside, since only its text comes through Arrow.
@@ -261,7 +259,7 @@ fn page_sizes(header: &[u8]) -> Option<[u64; 3]> {
 
 impl Length for Pages {
     fn len(&self) -> u64 {
-        self.0.object.source.size
+        self.0.object.size()
     }
 }
 

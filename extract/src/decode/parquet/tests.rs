@@ -17,8 +17,9 @@ use parquet::{
 };
 use stepwell_pipeline::{
     progress::Unwatched,
+    run::Source,
     stage::{Buckets, StageContext},
-    store::{MemoryStores, Stores},
+    store::{self, MemoryStores, Stores},
 };
 
 use super::*;
@@ -95,7 +96,7 @@ async fn context(bytes: Vec<u8>) -> (StageContext, Source) {
 /// The records from one on as JSON, or the error.
 async fn read(bytes: Vec<u8>, first_record: u64) -> Result<Vec<String>, StageError> {
     let (context, source) = context(bytes).await;
-    let file = ParquetFile::open(&context, &source).await?;
+    let file = ParquetFile::open(Object::new(&context, &source).expect("a place")).await?;
     let columns: Vec<usize> = (0..file.schema().fields().len()).collect();
     lines(file.read(&columns, first_record), first_record).await
 }
@@ -168,7 +169,7 @@ fn noise(seed: u64) -> String {
 async fn only_the_columns_asked_for_are_read() {
     let batch = records(50);
     let (context, source) = context(file(&batch, Compression::SNAPPY, 20)).await;
-    let file = ParquetFile::open(&context, &source).await.expect("a file");
+    let file = ParquetFile::open(Object::new(&context, &source).expect("a place")).await.expect("a file");
     assert_eq!(file.records(), 50);
     let wanted = batch.project(&[2, 10]).expect("columns");
     assert_eq!(lines(file.read(&[2, 10], 0), 0).await.expect("readable"), expected(&wanted));
@@ -199,13 +200,13 @@ async fn flipped_bits_give_records_or_a_named_error() {
 async fn a_file_replaced_meanwhile_is_told() {
     let bytes = file(&records(50), Compression::SNAPPY, 20);
     let (context, source) = context(bytes).await;
-    let opened = ParquetFile::open(&context, &source).await.expect("a file");
+    let opened = ParquetFile::open(Object::new(&context, &source).expect("a place")).await.expect("a file");
     let bucket = context.stores.bucket("landing").expect("a bucket");
     let other = file(&records(60), Compression::SNAPPY, 20);
     bucket.put(&store::path(KEY).expect("a path"), PutPayload::from(other)).await.expect("put");
     let error = lines(opened.read(&[0], 0), 0).await.expect_err("replaced");
     assert_eq!(error.kind(), ErrorKind::SourceChanged, "{}", error.report());
-    let error = ParquetFile::open(&context, &source).await.expect_err("replaced");
+    let error = ParquetFile::open(Object::new(&context, &source).expect("a place")).await.expect_err("replaced");
     assert_eq!(error.kind(), ErrorKind::SourceChanged, "{}", error.report());
 }
 
@@ -227,7 +228,7 @@ async fn a_dictionary_value_in_every_record_is_in_memory_once() {
     let text: ArrayRef = Arc::new(StringArray::from(vec![value.as_str(); 100]));
     let batch = RecordBatch::try_from_iter([("text", text)]).expect("a batch");
     let (context, source) = context(file(&batch, Compression::SNAPPY, 1000)).await;
-    let opened = ParquetFile::open(&context, &source).await.expect("a file");
+    let opened = ParquetFile::open(Object::new(&context, &source).expect("a place")).await.expect("a file");
     let mut blocks = opened.read(&[0], 0);
     let mut records = 0;
     while let Some(block) = blocks.next().await.expect("readable") {
