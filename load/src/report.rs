@@ -38,6 +38,7 @@ pub(crate) async fn write(
         records_in: staged.records_in,
         records_out: staged.records_out,
         records_filtered: staged.records_filtered,
+        records_duplicate: staged.records_duplicate,
         records_loaded: files.iter().map(|file| file.records).sum(),
         bytes_read: source.bytes_read,
         bytes_loaded: files.iter().map(|file| file.bytes).sum(),

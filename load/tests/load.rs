@@ -54,6 +54,8 @@ async fn transformed(context: &StageContext, version: &str, sequencer: &str, spe
         records_in: 5,
         records_out: 4,
         records_filtered: Some(1),
+        records_duplicate: None,
+        bytes_spilled: 0,
         bytes_out,
         timing: Timing::default(),
         code_version: "test".into(),
@@ -83,6 +85,7 @@ async fn transformed(context: &StageContext, version: &str, sequencer: &str, spe
         records_in: 5,
         records_out: 4,
         records_filtered: Some(1),
+        records_duplicate: None,
         bytes_out,
     }
 }

@@ -38,6 +38,9 @@ pub struct Transformed {
     /// Records that the SQL's conditions left out; absent for SQL that is not row-wise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_filtered: Option<u64>,
+    /// Records that `dedupe` left out; absent without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_duplicate: Option<u64>,
     /// Bytes of the final files.
     pub bytes_out: u64,
 }

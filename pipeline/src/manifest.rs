@@ -119,8 +119,14 @@ pub struct TransformManifest {
     /// Records that the SQL's conditions left out; absent for SQL that is not row-wise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_filtered: Option<u64>,
+    /// Records that `dedupe` left out; absent without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_duplicate: Option<u64>,
     /// Bytes of the files.
     pub bytes_out: u64,
+    /// Bytes that the SQL put into temporary storage, for want of memory.
+    #[serde(default)]
+    pub bytes_spilled: u64,
     /// When the stage ran.
     pub timing: Timing,
     /// The code that did it.
@@ -183,6 +189,9 @@ pub struct Report {
     /// Records that the SQL's conditions left out; absent for SQL that is not row-wise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_filtered: Option<u64>,
+    /// Records that `dedupe` left out; absent without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_duplicate: Option<u64>,
     /// Records in the table.
     pub records_loaded: u64,
     /// Bytes of the object.

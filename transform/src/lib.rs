@@ -3,35 +3,47 @@
 //! The only crate that knows the SQL engine.
 
 mod files;
-mod input;
-mod partition;
-mod plan;
+mod round;
+mod sql;
 
 use std::time::SystemTime;
 
-use futures::StreamExt;
-pub use plan::check;
+use futures::{FutureExt, future::BoxFuture};
+pub use sql::{Checked, check};
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    handoff::{Extracted, Transformed},
-    manifest::{ExtractManifest, Timing, TransformManifest},
-    run::Run,
+    handoff::{Extracted, Round, Transformed},
+    manifest::{ExtractManifest, TransformManifest},
     spec::CheckedSpec,
-    stage::{CODE_VERSION, Stage, StageContext},
+    stage::{Stage, StageContext},
     store::{self, ObjectRef},
 };
 
-use crate::{files::FileWriter, input::InputTable, plan::Query};
-
-/// Runs the stage: applies the pipeline's SQL to the accepted records and writes Parquet files, partitioned as the spec
-/// says, under the run's prefix.
+/// Runs a round of the stage: applies the pipeline's SQL to the accepted records and writes Parquet files, partitioned,
+/// sorted and sized as the spec says, under the run's prefix.
+///
+/// Row-wise SQL takes a group of parts at a time. When the time is up after a group, the round ends, and the next goes on
+/// at its checkpoint; at least one group is done in each round. SQL over the whole object, such as aggregates, joins,
+/// windows and sorting, and `dedupe` take one round, and spill to temporary storage what does not fit into the memory.
 ///
 /// Repeated for the same run and spec, it finds its own manifest and does nothing.
 ///
 /// # Errors
-/// `InvalidInput` where what `extract` left is gone, `InvalidSpec` for SQL that does not fit the schema,
-/// `TransformFailed` for SQL that fails on the data, `ReconciliationFailed`, and what the stores say.
-pub async fn transform(context: &StageContext, extracted: Extracted) -> Result<Transformed, StageError> {
+/// `InvalidInput` where what `extract` left or a reference table is gone, `InvalidSpec` for SQL that does not fit the
+/// tables, `TransformFailed` for SQL that fails on the data or needs too much memory, `ReconciliationFailed`, and what the
+/// stores say.
+pub fn transform(
+    context: &StageContext,
+    extracted: Extracted,
+) -> BoxFuture<'_, Result<Round<Transformed, Extracted>, StageError>> {
+    // Boxed, so that a binary that awaits it does not compile the engine's futures again.
+    transform_round(context, extracted).boxed()
+}
+
+async fn transform_round(
+    context: &StageContext,
+    extracted: Extracted,
+) -> Result<Round<Transformed, Extracted>, StageError> {
     let started = SystemTime::now();
     let work = &context.buckets.work;
     let run = &extracted.run;
@@ -40,7 +52,7 @@ pub async fn transform(context: &StageContext, extracted: Extracted) -> Result<T
         tracing::info!(run = run.id, "transform was finished by an earlier execution");
         context.progress.started(Stage::Transform, None);
         context.progress.finished(Stage::Transform, true);
-        return Ok(transformed(&extracted, manifest, manifest_ref.key));
+        return Ok(Round::Done(transformed(&extracted, manifest, manifest_ref.key)));
     }
     let spec = CheckedSpec::pinned(context, run).await?;
     let source: ExtractManifest =
@@ -48,12 +60,19 @@ pub async fn transform(context: &StageContext, extracted: Extracted) -> Result<T
             let message = format!("s3://{work}/{} is gone; start a new execution for the object", extracted.manifest);
             StageError::new(ErrorKind::InvalidInput, message)
         })?;
-    context.progress.started(Stage::Transform, Some(source.parts.iter().map(|part| part.bytes).sum()));
-    let manifest = write_files(context, &spec, run, &source, started).await?;
+    let Some(manifest) = round::run(context, &spec, &source, started).await? else {
+        return Ok(Round::More(extracted));
+    };
     store::put_json(&*context.stores, &manifest_ref, &manifest).await?;
     context.progress.finished(Stage::Transform, false);
-    tracing::info!(run = run.id, records_in = manifest.records_in, records_out = manifest.records_out, "transformed");
-    Ok(transformed(&extracted, manifest, manifest_ref.key))
+    tracing::info!(
+        run = run.id,
+        records_in = manifest.records_in,
+        records_out = manifest.records_out,
+        bytes_spilled = manifest.bytes_spilled,
+        "transformed"
+    );
+    Ok(Round::Done(transformed(&extracted, manifest, manifest_ref.key)))
 }
 
 fn transformed(extracted: &Extracted, manifest: TransformManifest, key: String) -> Transformed {
@@ -65,37 +84,7 @@ fn transformed(extracted: &Extracted, manifest: TransformManifest, key: String) 
         records_in: manifest.records_in,
         records_out: manifest.records_out,
         records_filtered: manifest.records_filtered,
+        records_duplicate: manifest.records_duplicate,
         bytes_out: manifest.bytes_out,
     }
-}
-
-async fn write_files(
-    context: &StageContext,
-    spec: &CheckedSpec,
-    run: &Run,
-    source: &ExtractManifest,
-    started: SystemTime,
-) -> Result<TransformManifest, StageError> {
-    let input = InputTable::new(context, spec.arrow_schema(), &source.parts);
-    let records_scanned = input.records();
-    let query = Query::plan(spec, input).await?;
-    let mut files = FileWriter::new(context, run, query.schema(), &spec.partition_columns())?;
-    let mut batches = query.execute()?;
-    while let Some(batch) = batches.next().await {
-        files.write(&batch.map_err(plan::failed)?).await?;
-    }
-    drop(batches);
-    let files = files.finish().await?;
-    let records_out = files.iter().map(|file| file.records).sum();
-    let records_filtered = query.reconcile(source.records_accepted, records_scanned.get(), records_out)?;
-    Ok(TransformManifest {
-        run: run.clone(),
-        bytes_out: files.iter().map(|file| file.bytes).sum(),
-        files,
-        records_in: source.records_accepted,
-        records_out,
-        records_filtered,
-        timing: Timing::since(started),
-        code_version: CODE_VERSION.to_owned(),
-    })
 }

@@ -1,7 +1,4 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use arrow::{
     array::RecordBatch,
@@ -12,8 +9,7 @@ use arrow::{
 use bytes::Bytes;
 use datafusion::{
     error::DataFusionError,
-    execution::TaskContext,
-    physical_plan::{SendableRecordBatchStream, stream::RecordBatchStreamAdapter, streaming::PartitionStream},
+    physical_plan::{SendableRecordBatchStream, stream::RecordBatchStreamAdapter},
 };
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -25,6 +21,8 @@ use stepwell_pipeline::{
     store::{self, ObjectRef, Stores},
 };
 
+use super::{query::Records, scan::Source};
+
 /// The table `input`: the accepted parts of a run, in order, one batch at a time.
 #[derive(Debug)]
 pub(crate) struct InputTable {
@@ -34,16 +32,6 @@ pub(crate) struct InputTable {
     schema: SchemaRef,
     parts: Vec<Part>,
     records: Records,
-}
-
-/// How many records of the input were scanned.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Records(Arc<AtomicU64>);
-
-impl Records {
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
 }
 
 impl InputTable {
@@ -63,13 +51,18 @@ impl InputTable {
     }
 }
 
-impl PartitionStream for InputTable {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
+impl Source for InputTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (stores, bucket) = (self.stores.clone(), self.bucket.clone());
+    fn records(&self) -> Option<u64> {
+        Some(self.parts.iter().map(|part| part.records).sum())
+    }
+
+    fn stream(&self, columns: &[usize]) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let schema = Arc::new(self.schema.project(columns)?);
+        let (stores, bucket, columns) = (self.stores.clone(), self.bucket.clone(), columns.to_vec());
         let (progress, records) = (self.progress.clone(), self.records.clone());
         let batches = futures::stream::iter(self.parts.clone())
             .then(move |part| {
@@ -78,13 +71,13 @@ impl PartitionStream for InputTable {
             })
             .map_ok(PartReader::into_batches)
             .try_flatten()
-            .map_ok(move |(batch, bytes)| {
-                records.0.fetch_add(batch.num_rows() as u64, Ordering::AcqRel);
+            .map_err(|error| DataFusionError::External(Box::new(error)))
+            .and_then(move |(batch, bytes)| {
+                records.add(batch.num_rows() as u64);
                 progress.advanced(Stage::Transform, bytes, batch.num_rows() as u64);
-                batch
-            })
-            .map_err(|error| DataFusionError::External(Box::new(error)));
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
+                std::future::ready(batch.project(&columns).map_err(DataFusionError::from))
+            });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
 }
 

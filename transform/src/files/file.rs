@@ -1,0 +1,189 @@
+use std::{
+    io::{self, Write},
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    datatypes::SchemaRef,
+};
+use bytes::Bytes;
+use parquet::{
+    arrow::{
+        ArrowWriter,
+        arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, ArrowWriterOptions},
+    },
+    errors::Result,
+    file::{properties::WriterProperties, writer::SerializedFileWriter},
+};
+use stepwell_pipeline::{StageError, manifest::DataFile};
+
+use super::{
+    encode::{Column, Done, Encoder, Job},
+    encoding_failed,
+    pages::FilePages,
+    upload::Upload,
+};
+
+/// A Parquet file that is being written.
+pub(super) struct OpenFile {
+    writer: SerializedFileWriter<Sink>,
+    row_groups: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    sink: Sink,
+    pages: FilePages,
+    upload: Upload,
+    columns: Vec<Column>,
+    group_records: u64,
+    records: u64,
+    staged: String,
+    path: String,
+}
+
+impl OpenFile {
+    pub(super) fn new(
+        schema: &SchemaRef,
+        properties: &WriterProperties,
+        pages: FilePages,
+        upload: Upload,
+        staged: String,
+        path: String,
+    ) -> Result<Self> {
+        let sink = Sink::default();
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.clone())
+            .with_page_store_factory(Arc::new(pages.clone()));
+        let writer = ArrowWriter::try_new_with_options(sink.clone(), schema.clone(), options)?;
+        let (writer, row_groups) = writer.into_serialized_writer()?;
+        Ok(Self {
+            writer,
+            row_groups,
+            schema: schema.clone(),
+            sink,
+            pages,
+            upload,
+            columns: Vec::new(),
+            group_records: 0,
+            records: 0,
+            staged,
+            path,
+        })
+    }
+
+    /// The jobs that encode more records. Their columns come back through [`Self::put_back`].
+    pub(super) fn jobs(&mut self, rows: &RecordBatch) -> Result<Vec<Job>> {
+        self.group_records += rows.num_rows() as u64;
+        self.records += rows.num_rows() as u64;
+        if self.columns.is_empty() {
+            self.columns = self.begin_row_group()?;
+        }
+        let values = rows.columns().iter().cloned();
+        Ok(mem::take(&mut self.columns).into_iter().zip(values).map(job).collect())
+    }
+
+    pub(super) fn put_back(&mut self, columns: Vec<Column>) {
+        self.columns = columns;
+    }
+
+    fn begin_row_group(&self) -> Result<Vec<Column>> {
+        let index = self.writer.flushed_row_groups().len();
+        let mut writers = self.row_groups.create_column_writers(index)?.into_iter();
+        let mut leaves = self.writer.schema_descr().columns().iter().peekable();
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        // A nested column has as many writers as the Parquet schema has leaves below its root.
+        for root in self.writer.schema_descr().root_schema().get_fields().iter().zip(self.schema.fields()) {
+            let (of_file, field) = root;
+            let mut count = 0;
+            while leaves.next_if(|leaf| leaf.path().parts().first().is_some_and(|name| name == of_file.name())).is_some()
+            {
+                count += 1;
+            }
+            columns.push(Column { field: field.clone(), writers: writers.by_ref().take(count).collect() });
+        }
+        Ok(columns)
+    }
+
+    /// The records of the row group that is being written.
+    pub(super) fn group_records(&self) -> u64 {
+        self.group_records
+    }
+
+    /// About how many bytes the row group that is being written will have.
+    pub(super) fn group_bytes(&self) -> usize {
+        self.columns.iter().flat_map(|column| &column.writers).map(|writer| writer.get_estimated_total_bytes()).sum()
+    }
+
+    /// About how many bytes the file has so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.upload.bytes() + self.group_bytes() as u64
+    }
+
+    /// The memory that values need which are not in finished pages.
+    pub(super) fn encoder_bytes(&self) -> usize {
+        let writers = self.columns.iter().flat_map(|column| &column.writers);
+        writers.map(|writer| writer.memory_size()).sum::<usize>().saturating_sub(self.pages.bytes())
+    }
+
+    /// The bytes of finished pages that are held, in memory or temporary storage.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.pages.bytes() + self.upload.pending_bytes()
+    }
+
+    /// Ends the row group.
+    pub(super) async fn end_row_group(&mut self, encoder: &Encoder) -> Result<(), StageError> {
+        if self.group_records == 0 {
+            return Ok(());
+        }
+        self.group_records = 0;
+        let jobs = mem::take(&mut self.columns).into_iter().map(Job::Close).collect();
+        let done = encoder.start(jobs).join().await.map_err(encoding_failed)?;
+        let chunks: Vec<ArrowColumnChunk> = done
+            .into_iter()
+            .flat_map(|done| match done {
+                Done::Closed(chunks) => chunks,
+                Done::Written(_) => Vec::new(),
+            })
+            .collect();
+        let mut row_group = self.writer.next_row_group().map_err(encoding_failed)?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut row_group).map_err(encoding_failed)?;
+            self.upload.write(self.sink.take()).await?;
+        }
+        row_group.close().map_err(encoding_failed)?;
+        Ok(())
+    }
+
+    pub(super) async fn finish(mut self, encoder: &Encoder) -> Result<DataFile, StageError> {
+        self.end_row_group(encoder).await?;
+        self.writer.finish().map_err(encoding_failed)?;
+        self.upload.write(self.sink.take()).await?;
+        let bytes = self.upload.finish().await?;
+        Ok(DataFile { staged: self.staged, path: self.path, records: self.records, bytes })
+    }
+}
+
+fn job((column, values): (Column, ArrayRef)) -> Job {
+    Job::Write(column, values)
+}
+
+/// Where the file's bytes go until they are taken on to the upload.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn take(&self) -> Bytes {
+        Bytes::from(mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
