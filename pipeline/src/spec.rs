@@ -80,7 +80,7 @@ pub enum UnknownColumns {
 #[serde(deny_unknown_fields, default)]
 pub struct RejectsSpec {
     /// How many a run may have, as a share of the records (`1%`) or a number; more, and it fails. By default `5%`.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Scalar>")]
     pub tolerate: Option<Spanned<String>>,
 }
 

@@ -33,19 +33,22 @@ pub struct ColumnSpec {
     pub zone: Option<Spanned<String>>,
     /// The spellings of true, instead of `true`, `t`, `1`.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<Scalar>>")]
     pub r#true: Option<Vec<String>>,
     /// The spellings of false, instead of `false`, `f`, `0`.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<Scalar>>")]
     pub r#false: Option<Vec<String>>,
     /// The column's spellings of null, instead of the source's.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<Scalar>>")]
     pub nulls: Option<Vec<String>>,
     /// Whether white space around the value is left out.
     #[serde(default)]
     pub trim: Option<bool>,
     /// What stands for null, written as the source would write it.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Scalar>")]
     pub default: Option<Spanned<Scalar>>,
     /// Whether no value may occur twice within the object.
     #[serde(default)]
@@ -56,7 +59,7 @@ pub struct ColumnSpec {
     pub check: Option<Spanned<String>>,
     /// The only values allowed.
     #[serde(default)]
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(with = "Option<Vec<Scalar>>")]
     pub r#enum: Option<Spanned<Vec<Scalar>>>,
     /// A regular expression that the whole text must match.
     #[serde(default)]
@@ -64,11 +67,11 @@ pub struct ColumnSpec {
     pub pattern: Option<Spanned<String>>,
     /// The least value allowed.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Scalar>")]
     pub min: Option<Spanned<Scalar>>,
     /// The greatest value allowed.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Scalar>")]
     pub max: Option<Spanned<Scalar>>,
     /// The fewest characters that a text may have.
     #[serde(default)]
@@ -86,7 +89,7 @@ pub struct ColumnSpec {
 /// A scalar of a spec, kept as it is spelt, whether YAML takes it for a number, a boolean or text.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Scalar(pub String);
+pub struct Scalar(#[schemars(extend("type" = ["string", "number", "boolean"]))] pub String);
 
 /// What is done to personal data before anything of the record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -105,7 +108,7 @@ pub enum Pii {
 pub struct Column {
     /// The name.
     pub name: String,
-    /// Where the value is in the source: one name, or the steps through nested JSON.
+    /// Where the value is in the source: one name, or in JSON the steps through nested objects.
     pub path: Vec<String>,
     /// The type.
     pub column_type: ColumnType,

@@ -95,6 +95,9 @@ pub(super) fn from_yaml(file: &str, error: &YamlError) -> SpecErrors {
         YamlError::SerdeUnknownField { field, expected, .. } => unknown("key", field, expected.iter().copied()),
         YamlError::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected.iter().copied()),
         YamlError::SerdeMissingField { field, .. } => format!("key `{field}` is missing"),
+        YamlError::NullIntoString { .. } => {
+            "a YAML null stands where text is expected; for the text, quote it, as in \"null\"".to_owned()
+        }
         other => {
             let text = other.to_string();
             text.lines().next().unwrap_or_default().to_owned()

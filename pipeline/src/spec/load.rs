@@ -21,7 +21,7 @@ pub struct LoadSpec {
     pub sort_by: Vec<Spanned<String>>,
     /// About how many MiB a file has at most; by default 128.
     #[serde(default)]
-    #[schemars(with = "Option<u64>")]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 4096))]
     pub file_mib: Option<Spanned<u64>>,
     /// The columns with a bloom filter, by which readers skip files and row groups.
     #[serde(default)]

@@ -1,8 +1,8 @@
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::{Location, Spanned};
 
-use super::unlocated;
+use super::{Scalar, unlocated};
 
 /// What a pipeline reads.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -21,11 +21,35 @@ pub struct SourceSpec {
     #[schemars(with = "Option<String>")]
     pub encoding: Option<Spanned<String>>,
     /// The dialect of CSV and TSV sources.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "csv_given")]
+    #[schemars(with = "CsvDialect")]
     pub csv: CsvDialect,
     /// Where in a JSON source the records are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json_given")]
+    #[schemars(with = "JsonLayout")]
     pub json: JsonLayout,
+}
+
+impl SourceSpec {
+    /// The format as far as it can be told without an object: as declared, else by the ending of `match`.
+    pub fn expected_format(&self) -> Option<Format> {
+        self.format.or_else(|| Format::of_name(self.r#match.value.trim_end_matches('*')))
+    }
+}
+
+/// Marks a section as written, so that one without effect can be refused.
+fn csv_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CsvDialect, D::Error> {
+    let section = Spanned::<CsvDialect>::deserialize(deserializer)?;
+    Ok(CsvDialect { given: Some(at(section.referenced)), ..section.value })
+}
+
+fn json_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<JsonLayout, D::Error> {
+    let section = Spanned::<JsonLayout>::deserialize(deserializer)?;
+    Ok(JsonLayout { given: Some(at(section.referenced)), ..section.value })
+}
+
+fn at(location: Location) -> Spanned<()> {
+    Spanned::new((), location, location)
 }
 
 /// The format of a source.
@@ -58,7 +82,44 @@ impl Format {
             Self::Avro => "avro",
         }
     }
+
+    /// The format that a file's name ends in, whatever compression follows: `a.csv.gz` is CSV.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let mut stem = name.as_str();
+        while let Some(shorter) = COMPRESSED.iter().find_map(|ending| stem.strip_suffix(ending)) {
+            stem = shorter;
+        }
+        let (_, ending) = stem.rsplit_once('.')?;
+        Some(match ending {
+            "csv" => Self::Csv,
+            "tsv" | "tab" => Self::Tsv,
+            "ndjson" | "jsonl" => Self::Ndjson,
+            "json" => Self::Json,
+            "parquet" => Self::Parquet,
+            "avro" => Self::Avro,
+            _ => return None,
+        })
+    }
+
+    /// Whether records are lines of delimited fields.
+    pub fn is_delimited(self) -> bool {
+        matches!(self, Self::Csv | Self::Tsv)
+    }
+
+    /// Whether records are JSON objects.
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Ndjson | Self::Json)
+    }
+
+    /// Whether the format is text, and so has a character encoding.
+    pub fn is_text(self) -> bool {
+        self.is_delimited() || self.is_json()
+    }
 }
+
+/// The endings of compressed files.
+const COMPRESSED: [&str; 7] = [".gz", ".gzip", ".zst", ".zstd", ".bz2", ".bzip2", ".zip"];
 
 /// A dialect of CSV, as written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -67,9 +128,9 @@ pub struct CsvDialect {
     /// What separates fields: one character, or up to eight bytes of them. By default a comma, for TSV a tab.
     #[schemars(with = "Option<String>")]
     pub delimiter: Option<Spanned<String>>,
-    /// What encloses fields that hold delimiters or line ends: one ASCII character; empty for none.
-    #[schemars(with = "String")]
-    pub quote: Spanned<String>,
+    /// What encloses fields that hold delimiters or line ends: one ASCII character, by default `"`; empty or null for none.
+    #[schemars(with = "Option<String>")]
+    pub quote: Option<Spanned<String>>,
     /// The character that makes the next one literal, often `\`. By default a quote is doubled to stand for itself.
     #[schemars(with = "Option<String>")]
     pub escape: Option<Spanned<String>>,
@@ -80,23 +141,28 @@ pub struct CsvDialect {
     pub skip_lines: u64,
     /// Whether the first record names the columns. If not, the schema's order counts.
     pub header: bool,
-    /// The spellings of null; a column's own `nulls` go before.
+    /// The spellings of null; a column's own `nulls` go before. By default the empty text.
+    #[schemars(with = "Vec<Scalar>")]
     pub nulls: Vec<String>,
     /// Whether white space around values is left out; a column's own `trim` goes before.
     pub trim: bool,
+    /// Where the section is written, if it is.
+    #[serde(skip)]
+    pub(super) given: Option<Spanned<()>>,
 }
 
 impl Default for CsvDialect {
     fn default() -> Self {
         Self {
             delimiter: None,
-            quote: unlocated("\"".into()),
+            quote: Some(unlocated("\"".into())),
             escape: None,
             comment: None,
             skip_lines: 0,
             header: true,
             nulls: vec![String::new()],
             trim: false,
+            given: None,
         }
     }
 }
@@ -109,7 +175,11 @@ pub struct JsonLayout {
     #[schemars(with = "Option<String>")]
     pub records: Option<Spanned<String>>,
     /// Texts that mean null, beside JSON's own null; by default none.
+    #[schemars(with = "Vec<Scalar>")]
     pub nulls: Vec<String>,
+    /// Where the section is written, if it is.
+    #[serde(skip)]
+    pub(super) given: Option<Spanned<()>>,
 }
 
 /// A dialect of CSV, understood.
