@@ -2,8 +2,11 @@
 
 mod batch;
 mod cell;
+#[allow(dead_code, reason = "conditions are evaluated where blocks of records are parsed")]
+mod check;
 mod csv;
 mod header;
+pub mod infer;
 mod output;
 mod pin;
 mod profile;
@@ -25,6 +28,7 @@ use stepwell_pipeline::{
     store::{self, ObjectRef},
 };
 
+pub use self::check::check;
 use crate::{
     batch::BatchBuilder,
     cell::{Cell, FieldParser},
@@ -47,6 +51,7 @@ pub async fn extract(context: &StageContext, request: RunRequest) -> Result<Extr
     let source = pin::pin(context, &request).await?;
     let catalog = Catalog::read(context).await?;
     let spec = catalog.pick(&request.key, request.pipeline.as_deref())?;
+    check(spec)?;
     let run = Run::new(spec.name(), &spec.digest, source);
     let work = &context.buckets.work;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Extract, "manifest.json"));
