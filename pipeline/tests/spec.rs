@@ -280,3 +280,16 @@ fn the_json_schema_takes_scalars_as_yaml_has_them() {
     assert!(schema["$defs"]["CsvDialect"]["properties"].get("given").is_none());
     assert_eq!(schema["$defs"]["LoadSpec"]["properties"]["file_mib"]["maximum"], 4096);
 }
+
+#[test]
+fn the_reference_describes_every_key() {
+    let reference = include_str!("../../docs/pipeline-spec.md");
+    let schema = stepwell_pipeline::spec::json_schema();
+    let definitions = schema["$defs"].as_object().expect("definitions").values();
+    let keys = definitions.chain([&schema]).filter_map(|definition| definition["properties"].as_object());
+    for key in keys.flat_map(serde_json::Map::keys) {
+        let is_described =
+            [format!("`{key}`"), format!(".{key}`"), format!("`{key}.")].iter().any(|text| reference.contains(text));
+        assert!(is_described, "{key}");
+    }
+}

@@ -86,11 +86,7 @@ fn skip_lines(text: &str, lines: usize) -> &str {
 fn quote_of(text: &str) -> u8 {
     let head: String = text.lines().take(PROBED_RECORDS).collect::<Vec<_>>().join("\n");
     let opened = DELIMITERS.iter().any(|delimiter| head.contains(&format!("{}'", char::from(*delimiter))));
-    if !head.contains('"') && opened && head.contains("'") && head.matches('\'').count() % 2 == 0 {
-        b'\''
-    } else {
-        b'"'
-    }
+    if !head.contains('"') && opened && head.matches('\'').count().is_multiple_of(2) { b'\'' } else { b'"' }
 }
 
 /// How the text looks with a delimiter.
