@@ -5,6 +5,7 @@ mod checkpoint;
 mod column;
 mod decode;
 mod extraction;
+pub mod infer;
 mod output;
 mod pin;
 mod profile;

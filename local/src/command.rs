@@ -1,6 +1,7 @@
 //! The commands and what they are given.
 
 mod check;
+mod infer;
 mod replay;
 mod run;
 
@@ -22,6 +23,8 @@ enum Command {
     Run(run::RunArguments),
     /// Checks a pipeline's spec, its SQL included, without running anything.
     Check(check::CheckArguments),
+    /// Writes a first spec for a file, to be corrected by a person.
+    Infer(infer::InferArguments),
     /// Runs a run again: finished stages are not repeated.
     Replay(replay::ReplayArguments),
     /// Prints the JSON Schema of pipeline specs, for editors.
@@ -68,6 +71,7 @@ impl Arguments {
         let result = match self.command {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Check(arguments) => check::check(arguments).await,
+            Command::Infer(arguments) => infer::run(&arguments),
             Command::Replay(arguments) => replay::replay(arguments).await,
             Command::Schema => {
                 println!("{:#}", stepwell_pipeline::spec::json_schema());

@@ -42,7 +42,11 @@ fn every_mistake_has_its_line_and_the_nearest_name() {
         ("decimal(12,2)", "decimal(12)", "p.yaml:7: column `price`: `decimal(12)` is no decimal; write `decimal(p,s)`"),
         ("decimal(12,2)", "decimal(12,13)", "p.yaml:7: column `price`: `decimal(12,13)` is no decimal"),
         ("%SZ", "%SZ%", "p.yaml:8: column `time_hour`: `%Y-%m-%dT%H:%M:%SZ%` is no strftime format"),
-        ("required: true", "format: \"%d\"", "p.yaml:6: column `year`: `format` goes with `date` and `timestamp`"),
+        (
+            "required: true",
+            "format: \"%d\"",
+            "p.yaml:6: column `year`: `format` goes with `date`, `time`, `timestamp` and `binary`",
+        ),
         ("\"1%\"", "lots", "p.yaml:9: `lots` is no bound"),
         ("target: parquet", "target: parqet", "p.yaml:13: unknown value `parqet`; did you mean `parquet`?"),
         (
@@ -56,14 +60,19 @@ fn every_mistake_has_its_line_and_the_nearest_name() {
         ("pipeline: flights", "pipeline: Flights 1", "p.yaml:1: `Flights 1` is no pipeline name"),
         ("\"flights/*.csv*\"", "s3://landing/flights/*", "p.yaml:3: `s3://landing/flights/*` fits no key"),
         ("\"flights/*.csv*\"", "\"flights/[.csv\"", "p.yaml:3: `flights/[.csv` is no glob"),
-        ("delimiter: \",\"", "delimiter: \"||\"", "p.yaml:4: `delimiter` is one ASCII character"),
-        ("delimiter: \",\"", "delimiter: '\"'", "`quote` and `delimiter` are the same character"),
+        ("delimiter: \",\"", "delimiter: \"\"", "p.yaml:4: `delimiter` is one to eight bytes"),
+        (
+            "delimiter: \",\"",
+            "delimiter: '\\t'",
+            "p.yaml:4: `delimiter` is a backslash and a t; for a tab write \"\\t\"",
+        ),
         ("sql: SELECT * FROM input", "sql: \"\"", "p.yaml:11: `sql` is empty"),
         ("load:\n", "lod:\n", "p.yaml:12: unknown key `lod`; did you mean `load`?"),
         ("[failed]", "[exploded]", "p.yaml:16: unknown value `exploded`; valid are `succeeded`, `failed`"),
         ("pipeline: flights\n", "", "key `pipeline` is missing"),
         ("required: true", "required: maybe", "p.yaml:6: "),
         ("schema:", "schema: [", "p.yaml:"),
+        ("\"NA\"]", "null]", "p.yaml:4: a YAML null stands where text is expected; for the text, quote it"),
     ];
     for (right, wrong, expected) in cases {
         assert!(GOOD.contains(right), "{right}");
@@ -99,4 +108,188 @@ fn the_json_schema_knows_every_key_of_the_example() {
         assert!(properties.contains_key(key), "{key}");
     }
     assert_eq!(schema["additionalProperties"], false);
+}
+
+const BASE: &str = "pipeline: p\nsource: { match: \"in/*.EXT\", SOURCE }\nschema:\n  - { name: a, COLUMN }\nREST\n\
+                    load: { target: parquet, path: lake/p/, LOAD }\n";
+
+/// A spec of one column `a`, whose line is 4.
+fn spec(extension: &str, source: &str, column: &str, rest: &str, load: &str) -> Result<CheckedSpec, String> {
+    let text = BASE.replace("EXT", extension).replace("SOURCE", source).replace("COLUMN", column);
+    let text = text.replace("REST", rest).replace("LOAD", load);
+    CheckedSpec::parse("p.yaml", &text).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn options_of_the_source_go_with_its_format() {
+    let cases: &[(&str, &str)] = &[
+        ("format: ndjson, csv: {}", "p.yaml:2: `csv` goes with the formats `csv` and `tsv`, not with `ndjson`"),
+        ("format: csv, json: {}", "`json` goes with the formats `json` and `ndjson`, not with `csv`"),
+        ("format: parquet, encoding: latin1", "`encoding` goes with formats of text, not with `parquet`"),
+        ("format: ndjson, json: { records: a }", "`records` goes with the format `json`"),
+        ("format: json, json: { records: a..b }", "`a..b` is no path"),
+        ("csv: { delimiter: '\"' }", "`quote` and `delimiter` share the character"),
+        ("csv: { delimiter: \"||\", escape: \"|\" }", "`escape` and `delimiter` share the character"),
+        ("csv: { comment: \",\" }", "`comment` and `delimiter` share the character"),
+        ("csv: { comment: '\"' }", "`comment` and `quote` are the same character"),
+        ("csv: { escape: \"#\", comment: \"#\" }", "`comment` and `escape` are the same character"),
+        ("csv: { quote: \"''\" }", "`quote` is one ASCII character"),
+        ("csv: { delimiter: \"123456789\" }", "`delimiter` is one to eight bytes"),
+        ("format: cvs", "unknown value `cvs`; did you mean `csv`?"),
+    ];
+    for (source, expected) in cases {
+        let errors = spec("x", source, "type: int8", "", "").expect_err(source);
+        assert!(errors.contains(expected), "{source}\n  expected {expected}\n  got      {errors}");
+    }
+}
+
+#[test]
+fn keys_of_a_column_go_with_its_type() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("csv", "type: int8, true: [y]", "p.yaml:4: column `a`: `true` goes with `boolean`, not with `int8`"),
+        ("csv", "type: boolean, true: []", "`true` has no spelling"),
+        ("csv", "type: boolean, false: [\"\"]", "\"\" is spelt for null and for `false`"),
+        ("csv", "type: boolean, true: [0]", "\"0\" is spelt for `true` and for `false`"),
+        ("csv", "type: int8, pattern: x", "`pattern` goes with `string`, not with `int8`"),
+        ("csv", "type: int8, min_length: 1", "`min_length` goes with `string`, not with `int8`"),
+        ("csv", "type: string, min_length: 2, max_length: 1", "`min_length` 2 is greater than `max_length` 1"),
+        ("csv", "type: int8, min: 2, max: 1.5", "`min` 2 is greater than `max` 1.5"),
+        ("csv", "type: boolean, min: 2", "`min` does not go with `boolean`"),
+        ("csv", "type: string, enum: []", "`enum` is empty"),
+        ("csv", "type: int8, enum: [1, 2, 1]", "`1` stands twice in `enum`"),
+        ("csv", "type: int8, check: \" \"", "`check` is empty"),
+        ("csv", "type: list<int8>", "`list<int8>` does not go with `csv`"),
+        ("ndjson", "type: list<int8>, unique: true", "`unique` does not go with `list<int8>`"),
+        ("ndjson", "type: \"struct<b: int8>\", pii: hash", "`pii: hash` does not go with `struct<b: int8>`"),
+        ("ndjson", "type: list<int8>, enum: [1]", "`enum` does not go with `list<int8>`"),
+        ("ndjson", "type: int8, path: b..c", "`b..c` is no path"),
+        ("x", "type: int8, path: b.c", "declare the source's `format`"),
+        ("csv", "type: int8, zone: UTC", "`zone` goes with `timestamp`, not with `int8`"),
+        ("csv", "type: timestamp, format: epoch_s, zone: Europe/Paris", "`zone` does not go with `epoch_s`"),
+        ("csv", "type: date, format: \"%d.%m.\"", "`%d.%m.` does not tell the whole day"),
+        ("csv", "type: time, format: \"%I:%M\"", "`%I:%M` does not tell the whole time of day"),
+        ("csv", "type: timestamp, format: \"%Y-%m-%d %H\"", "does not tell the whole day and time of day"),
+        ("csv", "type: binary, format: hx", "unknown format of binary `hx`; did you mean `hex`?"),
+        ("csv", "type: string, pii: hsh", "unknown value `hsh`; did you mean `hash`?"),
+        ("csv", "type: string, patern: x", "unknown key `patern`; did you mean `pattern`?"),
+    ];
+    for (extension, column, expected) in cases {
+        let errors = spec(extension, "", column, "", "").expect_err(column);
+        assert!(errors.contains(expected), "{column}\n  expected {expected}\n  got      {errors}");
+    }
+    let header = spec("csv", "csv: { header: false }", "type: int8, path: b", "", "").expect_err("no header");
+    assert!(header.contains("`header` is false"), "{header}");
+}
+
+#[test]
+fn scalars_are_kept_as_they_are_spelt() {
+    let spec = spec(
+        "csv",
+        "csv: { nulls: [NA, -999, \"\", 0x1F, 1_000] }",
+        "type: string, default: 0, enum: [1, 2, \"x\", 1e3, 2020-01-01, yes, 007], min: 2020-01-01, max: 1.50",
+        "rejects: { tolerate: 10 }",
+        "",
+    )
+    .expect("a good spec");
+    let column = &spec.columns[0];
+    assert_eq!(column.nulls, ["NA", "-999", "", "0x1F", "1_000"]);
+    assert_eq!(column.default.as_deref(), Some("0"));
+    assert_eq!(column.allowed, ["1", "2", "x", "1e3", "2020-01-01", "yes", "007"]);
+    assert_eq!((column.min.as_deref(), column.max.as_deref()), (Some("2020-01-01"), Some("1.50")));
+    assert_eq!(spec.tolerance, Tolerance::Records(10));
+}
+
+#[test]
+fn no_quote_is_written_as_null_or_empty() {
+    for (quote, expected) in [("null", None), ("\"\"", None), ("\"'\"", Some(b'\''))] {
+        let spec = spec("csv", &format!("csv: {{ quote: {quote} }}"), "type: int8", "", "").expect(quote);
+        assert_eq!(spec.dialect.quote, expected, "{quote}");
+    }
+    assert_eq!(spec("csv", "", "type: int8", "", "").expect("the default").dialect.quote, Some(b'"'));
+    assert_eq!(spec("csv", "csv: {}", "type: int8", "", "").expect("the default").dialect.quote, Some(b'"'));
+}
+
+#[test]
+fn what_only_seems_wrong_is_allowed() {
+    spec("csv", "", "type: int8, required: true, default: 0", "", "partition_by: [a]").expect("required with default");
+    spec("csv", "", "type: string, pii: hash", "", "partition_by: [a]").expect("a hashed partition");
+    spec("ndjson", "", "type: list<int8>, pii: redact", "", "").expect("a redacted list");
+    spec("csv", "", "type: timestamp, format: \"%d/%m/%Y\"", "", "").expect("midnight");
+    spec("csv", "", "type: boolean, true: [J], false: [\"\"], nulls: []", "", "").expect("empty is false");
+    let paths = spec("csv.gz", "", "type: int8, path: b.c }\n  - { name: d, type: string, path: b.c", "", "");
+    assert!(paths.expect("the same path twice").columns.iter().all(|column| column.path == ["b.c"]));
+    let paths = spec("json*", "", "type: int8, path: b.c", "", "").expect("nested");
+    assert_eq!(paths.columns[0].path, ["b", "c"]);
+}
+
+#[test]
+fn names_that_the_pipeline_needs_itself_are_refused() {
+    let errors = CheckedSpec::parse(
+        "p.yaml",
+        "pipeline: p\nsource: { match: \"in/*\" }\nschema:\n  - { name: _extra, type: int8 }\nunknown_columns: keep\n\
+         load: { target: parquet, path: lake/p/ }\n",
+    )
+    .expect_err("_extra is taken");
+    assert!(errors.to_string().starts_with("p.yaml:4: `_extra` is where `unknown_columns: keep`"), "{errors}");
+}
+
+#[test]
+fn references_and_load_options_are_checked() {
+    let references: &[(&str, &str)] = &[
+        ("{ name: input, path: lake/a/ }", "p.yaml:5: `input` is the table of the object's own records"),
+        ("{ name: a-b, path: lake/a/ }", "`a-b` is no name of a table"),
+        (
+            "{ name: b, path: lake/a/ }, { name: B, path: lake/a/ }",
+            "the reference `B` is declared twice, first on line 5",
+        ),
+        ("{ name: b, path: lak/a/ }", "unknown bucket `lak`; did you mean `lake`?"),
+        ("{ name: b, path: lake }", "`lake` names a bucket and nothing in it"),
+        ("{ name: b, path: lake/a//b }", "has an empty"),
+        ("{ name: b, path: lake/*.parquet }", "`lake/*.parquet` is no key"),
+    ];
+    for (references, expected) in references {
+        let rest = format!("transform: {{ references: [{references}] }}");
+        let errors = spec("csv", "", "type: int8", &rest, "").expect_err(references);
+        assert!(errors.contains(expected), "{references}\n  expected {expected}\n  got      {errors}");
+    }
+    let loads: &[(&str, &str)] = &[
+        ("file_mib: 0", "p.yaml:6: `file_mib` is from 1 to 4096, not 0"),
+        ("file_mib: 5000", "`file_mib` is from 1 to 4096, not 5000"),
+        ("sort_by: [a, a]", "`a` stands twice in `sort_by`"),
+        ("bloom_filters: [a, a]", "`a` stands twice in `bloom_filters`"),
+        ("dedupe: { key: [a, a], keep: last }", "`a` stands twice in `key`"),
+        ("dedupe: { key: [], keep: last }", "`dedupe` needs a `key`"),
+        ("dedupe: { key: [a], keep: lst }", "unknown `keep` `lst`; did you mean `last`?"),
+        ("dedupe: { key: [a], keep: max() }", "unknown `keep` `max()`"),
+    ];
+    for (load, expected) in loads {
+        let errors = spec("csv", "", "type: int8", "", load).expect_err(load);
+        assert!(errors.contains(expected), "{load}\n  expected {expected}\n  got      {errors}");
+    }
+}
+
+#[test]
+fn the_json_schema_takes_scalars_as_yaml_has_them() {
+    let schema = stepwell_pipeline::spec::json_schema();
+    let types = serde_json::json!(["string", "number", "boolean"]);
+    assert_eq!(schema["$defs"]["Scalar"]["type"], types, "{schema:#}");
+    let column = &schema["$defs"]["ColumnSpec"]["properties"];
+    assert_eq!(column["nulls"]["items"]["$ref"], "#/$defs/Scalar");
+    assert_eq!(column["enum"]["items"]["$ref"], "#/$defs/Scalar");
+    assert_eq!(schema["$defs"]["CsvDialect"]["additionalProperties"], false);
+    assert!(schema["$defs"]["CsvDialect"]["properties"].get("given").is_none());
+    assert_eq!(schema["$defs"]["LoadSpec"]["properties"]["file_mib"]["maximum"], 4096);
+}
+
+#[test]
+fn the_reference_describes_every_key() {
+    let reference = include_str!("../../docs/pipeline-spec.md");
+    let schema = stepwell_pipeline::spec::json_schema();
+    let definitions = schema["$defs"].as_object().expect("definitions").values();
+    let keys = definitions.chain([&schema]).filter_map(|definition| definition["properties"].as_object());
+    for key in keys.flat_map(serde_json::Map::keys) {
+        let is_described =
+            [format!("`{key}`"), format!(".{key}`"), format!("`{key}.")].iter().any(|text| reference.contains(text));
+        assert!(is_described, "{key}");
+    }
 }

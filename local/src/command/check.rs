@@ -40,6 +40,7 @@ pub(super) async fn read_spec(file: &Path) -> Result<CheckedSpec, CommandError> 
         .map_err(|error| CommandError::Usage(format!("cannot read the spec {name}: {error}")))?;
     let spec =
         CheckedSpec::parse(&name.to_string(), &text).map_err(|errors| CommandError::Usage(errors.to_string()))?;
+    stepwell_extract::check(&spec).map_err(|errors| CommandError::Usage(errors.to_string()))?;
     let checked =
         stepwell_transform::check(&spec, None).await.map_err(|errors| CommandError::Usage(errors.to_string()))?;
     if checked == stepwell_transform::Checked::Parsed {
