@@ -2,7 +2,7 @@
 
 mod batch;
 mod cell;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod column;
 mod csv;
 mod header;
