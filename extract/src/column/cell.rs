@@ -75,7 +75,7 @@ impl<'a> Cell<'a> {
     pub(super) fn word(self, at: usize) -> u64 {
         match self.window.get(at..).and_then(|rest| rest.first_chunk()) {
             Some(bytes) => u64::from_le_bytes(*bytes),
-            None => short_word(self.window.get(at..).unwrap_or_default()),
+            None => last_word(self.window, at),
         }
     }
 
@@ -101,9 +101,15 @@ fn is_space(byte: u8) -> bool {
     byte == b' ' || byte.wrapping_sub(b'\t') < 5
 }
 
-#[inline(never)]
-fn short_word(bytes: &[u8]) -> u64 {
-    bytes.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+/// The last bytes of a window, fewer than eight, as a word.
+#[inline]
+fn last_word(window: &[u8], at: usize) -> u64 {
+    let count = window.len().saturating_sub(at);
+    match window.last_chunk() {
+        Some(_) if count == 0 => 0,
+        Some(bytes) => u64::from_le_bytes(*bytes) >> (64 - 8 * count),
+        None => window.iter().skip(at).rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// Which records of a block are kept.

@@ -6,29 +6,58 @@ pub(super) const MICROS_PER_SECOND: i64 = 1_000_000;
 pub(super) const SECONDS_PER_DAY: i64 = 86_400;
 pub(super) const MICROS_PER_DAY: i64 = SECONDS_PER_DAY * MICROS_PER_SECOND;
 
-const DAYS_IN_MONTH: [u8; 13] = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+const YEARS: usize = 10_000;
 
-/// Days since 1970 of a day of the proleptic Gregorian calendar, if there is such a day. Years from 0 on.
-///
-/// The year is taken to begin in March, so that the leap day is its last (H. Hinnant, "chrono-compatible low-level date
-/// algorithms").
+/// Of every year, its first day, in days since 1970, and whether it is a leap year in the lowest bit. The columns of a
+/// table are of few years, so that few lines of it are in the cache.
+static YEAR_BEGINS: [i32; YEARS] = year_begins();
+
+const fn year_begins() -> [i32; YEARS] {
+    let mut begins = [0; YEARS];
+    // The first day of year 0 of the proleptic Gregorian calendar.
+    let mut day = -719_528;
+    let mut year = 0;
+    while year < YEARS {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        begins[year] = day << 1 | is_leap as i32;
+        day += 365 + is_leap as i32;
+        year += 1;
+    }
+    begins
+}
+
+/// Of every month of a year, by 16 for leap years, the days before it, times 32, and its days; of what is no month, no days.
+static MONTHS: [u16; 32] = months();
+
+const fn months() -> [u16; 32] {
+    let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut months = [0; 32];
+    let mut is_leap = 0;
+    while is_leap < 2 {
+        let mut before = 0;
+        let mut month = 1;
+        while month <= 12 {
+            let days = lengths[month - 1] + if month == 2 { is_leap as u16 } else { 0 };
+            months[16 * is_leap + month] = before << 5 | days;
+            before += days;
+            month += 1;
+        }
+        is_leap += 1;
+    }
+    months
+}
+
+/// Days since 1970 of a day of the proleptic Gregorian calendar, if there is such a day. Years 0 to 9999.
 #[inline]
 pub(super) fn days(year: u32, month: u32, day: u32) -> Option<i32> {
-    let century = year / 100;
-    let is_leap = if year == century * 100 { century.is_multiple_of(4) } else { year.is_multiple_of(4) };
-    let days_in_month = u32::from(*DAYS_IN_MONTH.get(month as usize)?) + u32::from(is_leap && month == 2);
-    // Of month 0 there are no days.
-    if day.wrapping_sub(1) >= days_in_month {
+    let year = *YEAR_BEGINS.get(year as usize)?;
+    if month >= 16 {
         return None;
     }
-    // Counted from 400 years earlier, so that January and February of year 0 are not negative.
-    let from_march = year + 400 - u32::from(month <= 2);
-    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
-    let century = from_march / 100;
-    let before_year = 365 * from_march + from_march / 4 - century + century / 4;
-    let before_month = (153 * month_from_march + 2) / 5;
-    const EPOCH: u32 = 719_468 + 146_097;
-    Some((before_year + before_month + day - 1).wrapping_sub(EPOCH).cast_signed())
+    let month = u32::from(MONTHS[(16 * (year & 1).cast_unsigned() + month) as usize]);
+    let day_from_zero = day.wrapping_sub(1);
+    let days_in_month = month & 31;
+    (day_from_zero < days_in_month).then(|| (year >> 1) + ((month >> 5) + day_from_zero).cast_signed())
 }
 
 /// The three pairs of digits of `dd-dd-dd`, whatever the separator is.

@@ -16,6 +16,19 @@ use super::{
 /// Digits that always fit 64 bits.
 pub(super) const NARROW_DIGITS: u8 = 18;
 
+/// The length of regular texts at most: 16 digits and the point.
+const LENGTH_MAX: usize = 17;
+
+/// What is read of a text at once.
+const WINDOW: usize = 24;
+
+#[inline]
+fn word(window: &[u8; WINDOW], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&window[at..at + 8]);
+    u64::from_le_bytes(bytes)
+}
+
 /// Where the point is among the digits of a text, and what they must stay below.
 struct Shape {
     scale: usize,
@@ -29,21 +42,29 @@ impl Shape {
         Self { scale: usize::from(scale), limit: 10_u128.pow(u32::from(precision)), data_type }
     }
 
-    /// The unscaled magnitude of an unsigned text with all `scale` digits behind its point, or none of both: as most
-    /// columns of money are written. At most 17 bytes, so at most 16 digits.
+    /// The unscaled magnitude of an unsigned text with as many digits behind its point as the scale has, as most columns
+    /// of money are written, if it has at most 16 digits.
     #[inline]
     fn regular(&self, cell: Cell<'_>) -> Option<u64> {
+        match cell.chunk::<WINDOW>() {
+            Some(window) => self.joined(cell, |at| word(window, at)),
+            None => self.joined(cell, |at| cell.word(at)),
+        }
+    }
+
+    #[inline]
+    fn joined(&self, cell: Cell<'_>, word: impl Fn(usize) -> u64) -> Option<u64> {
         let len = cell.len();
         let point = len.wrapping_sub(self.scale + 1);
-        if len > 17 || self.scale == 0 || point >= len || cell.byte(point) != b'.' {
+        if self.scale == 0 || point >= len || len > LENGTH_MAX || cell.byte(point) != b'.' {
             return None;
         }
         let digits = len - 1;
         if digits <= 8 {
             let whole = (1_u64 << (8 * point)) - 1;
-            return eight_digits(cell.word(0) & whole | cell.word(1) & !whole, digits);
+            return eight_digits(word(0) & whole | word(1) & !whole, digits);
         }
-        let wide = |at| u128::from(cell.word(at)) | u128::from(cell.word(at + 8)) << 64;
+        let wide = |at| u128::from(word(at)) | u128::from(word(at + 8)) << 64;
         let whole = (1_u128 << (8 * point)) - 1;
         let joined = wide(0) & whole | wide(1) & !whole;
         let upper = eight_digits(joined as u64, digits - 8)?;
@@ -113,14 +134,15 @@ impl NarrowDecimalParser {
 impl Parser for NarrowDecimalParser {
     type Value = i64;
 
+    #[inline(always)]
+    fn parse_usual(&self, cell: Cell<'_>) -> Option<i64> {
+        self.shape.regular(cell).filter(|value| *value < self.limit).map(u64::cast_signed)
+    }
+
     #[inline]
     fn parse(&mut self, cell: Cell<'_>) -> Result<i64, Unfit> {
         let (is_negative, digits) = signed(cell);
-        let value = match self.shape.regular(digits) {
-            Some(value) if value < self.limit => value as i64,
-            Some(_) => return Err(Unfit::OutOfRange),
-            None => self.shape.magnitude(digits)? as i64,
-        };
+        let value = self.shape.magnitude(digits)? as i64;
         Ok(if is_negative { -value } else { value })
     }
 

@@ -25,6 +25,12 @@ pub(crate) trait Parser {
     /// What it makes.
     type Value: Value;
 
+    /// The value of a text as most are written, where that is quick to tell. A text with white space around it is none.
+    #[inline(always)]
+    fn parse_usual(&self, _: Cell<'_>) -> Option<Self::Value> {
+        None
+    }
+
     /// The value of a text that is not null.
     fn parse(&mut self, cell: Cell<'_>) -> Result<Self::Value, Unfit>;
 
@@ -38,6 +44,8 @@ pub(crate) trait Parser {
 /// A column of values of a fixed size.
 pub(crate) struct Fixed<P: Parser> {
     parser: P,
+    /// Whether what is written as usual needs no look at the spellings of null, none being such a value.
+    is_usual_value: bool,
     required: bool,
     default: Option<P::Value>,
     /// The keys of the values allowed, sorted.
@@ -69,7 +77,9 @@ impl<P: Parser> Fixed<P> {
         {
             wrong.push("`min` is greater than `max`".into());
         }
+        let is_null = |text: &String| parser.parse_usual(Cell::from(text.as_bytes())).is_some();
         Self {
+            is_usual_value: !column.nulls.iter().any(is_null),
             parser,
             required: column.required,
             default,
@@ -98,9 +108,16 @@ impl<P: Parser> Fixed<P> {
 impl<P: Parser> Values for Fixed<P> {
     fn parse<F: Fields>(&mut self, reader: &Reader, fields: &F, report: &mut Report<'_>) {
         let Self { parser, block, block_nulls, .. } = self;
+        let is_usual_value = self.is_usual_value;
         block.clear();
         block_nulls.clear();
         block.extend((0..fields.len()).map(|record| {
+            if is_usual_value
+                && let Some(cell) = fields.cell(record)
+                && let Some(value) = parser.parse_usual(cell)
+            {
+                return value;
+            }
             let Some(cell) = reader.read(fields, record) else {
                 block_nulls.push(record);
                 return P::Value::default();

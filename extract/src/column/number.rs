@@ -142,6 +142,14 @@ pub(crate) struct IntegerParser<A>(pub(super) PhantomData<A>);
 impl<A: ArrowPrimitiveType<Native: Integer>> Parser for IntegerParser<A> {
     type Value = A::Native;
 
+    /// Up to eight digits: one look at eight bytes.
+    #[inline(always)]
+    fn parse_usual(&self, cell: Cell<'_>) -> Option<A::Native> {
+        let is_short = cell.len().wrapping_sub(1) < 8;
+        let magnitude = if is_short { eight_digits(cell.word(0), cell.len())? } else { return None };
+        A::Native::new(magnitude, false)
+    }
+
     #[inline]
     fn parse(&mut self, cell: Cell<'_>) -> Result<A::Native, Unfit> {
         let (is_negative, digits) = signed(cell);

@@ -39,15 +39,13 @@ impl DateParser {
 impl Parser for DateParser {
     type Value = i32;
 
-    #[inline]
+    #[inline(always)]
+    fn parse_usual(&self, cell: Cell<'_>) -> Option<i32> {
+        if self.is_iso && cell.len() == 10 { civil::iso_date(cell) } else { None }
+    }
+
     fn parse(&mut self, cell: Cell<'_>) -> Result<i32, Unfit> {
-        if self.is_iso
-            && cell.len() == 10
-            && let Some(days) = civil::iso_date(cell)
-        {
-            return Ok(days);
-        }
-        self.by_pattern(cell)
+        self.parse_usual(cell).map_or_else(|| self.by_pattern(cell), Ok)
     }
 
     fn array(&self, values: Vec<i32>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -182,6 +180,12 @@ impl TimestampParser {
 
 impl Parser for TimestampParser {
     type Value = i64;
+
+    #[inline(always)]
+    fn parse_usual(&self, cell: Cell<'_>) -> Option<i64> {
+        let moment = self.iso.as_ref().filter(|_| self.zone.is_none())?.parse(cell)?;
+        Some(moment.local_micros()? - moment.offset.unwrap_or(0) * MICROS_PER_SECOND)
+    }
 
     #[inline]
     fn parse(&mut self, cell: Cell<'_>) -> Result<i64, Unfit> {

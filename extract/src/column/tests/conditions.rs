@@ -52,6 +52,22 @@ fn nulls_are_spelt_trimmed_required_and_defaulted() {
 }
 
 #[test]
+fn a_spelling_of_null_goes_before_the_value_that_it_could_be() {
+    for (column_type, spelling, other) in [
+        (ColumnType::Int(32), "999", "998"),
+        (ColumnType::Decimal { precision: 9, scale: 2 }, "-9.99", "9.99"),
+        (ColumnType::Decimal { precision: 9, scale: 2 }, "9.99", "-9.99"),
+        (ColumnType::Date(ColumnType::ISO_DATE.into()), "1900-01-01", "1900-01-02"),
+        (ColumnType::Float(64), "nan", "1.5"),
+        (ColumnType::String, "null", "nil"),
+    ] {
+        let column = Column { nulls: owned(&["NA", spelling]), ..Column::new("c", column_type) };
+        let block = Block::of(&[other, spelling, "NA", other]);
+        assert_eq!(run(&column, &block), (vec![], texts(&[other, "∅", "∅", other])));
+    }
+}
+
+#[test]
 fn a_default_does_not_hide_what_does_not_fit() {
     let column = Column { default: Some("7".into()), ..Column::new("c", ColumnType::Int(8)) };
     assert_eq!(run(&column, &Block::of(&["x", "", "1"])), (vec![(0, InvalidValue)], texts(&["7", "1"])));

@@ -9,10 +9,13 @@ use stepwell_pipeline::spec::{BinaryEncoding, BooleanSpellings, NamedType};
 
 use super::*;
 
-/// Every type with the text of a number of it.
-fn types() -> Vec<(ColumnType, fn(u32) -> String)> {
-    let number: fn(u32) -> String = |seed| (seed % 100).to_string();
-    let mut types: Vec<(ColumnType, fn(u32) -> String)> = Vec::new();
+/// The text of a value, by number.
+type Spelling = fn(u32) -> String;
+
+/// Every type with texts of it.
+fn types() -> Vec<(ColumnType, Spelling)> {
+    let number: Spelling = |seed| (seed % 100).to_string();
+    let mut types: Vec<(ColumnType, Spelling)> = Vec::new();
     types.extend([8, 16, 32, 64].map(|bits| (ColumnType::Int(bits), number)));
     types.extend([8, 16, 32, 64].map(|bits| (ColumnType::Uint(bits), number)));
     types.extend([32, 64].map(|bits| (ColumnType::Float(bits), number)));
@@ -21,10 +24,7 @@ fn types() -> Vec<(ColumnType, fn(u32) -> String)> {
     );
     let named = |name: &str, column_type| NamedType { name: name.into(), column_type };
     types.extend([
-        (
-            ColumnType::Boolean(BooleanSpellings::default()),
-            (|seed| seed.is_multiple_of(2).to_string()) as fn(u32) -> String,
-        ),
+        (ColumnType::Boolean(BooleanSpellings::default()), (|seed| seed.is_multiple_of(2).to_string()) as Spelling),
         (ColumnType::String, |seed| format!("é{}", "x".repeat(seed as usize % 90))),
         (ColumnType::Binary(BinaryEncoding::Hex), |seed| "0a".repeat(seed as usize % 40 + 1)),
         (ColumnType::Date(ColumnType::ISO_DATE.into()), |seed| format!("20{:02}-02-03", seed % 100)),
@@ -58,7 +58,7 @@ fn seeds() -> impl Strategy<Value = Vec<Seed>> {
     prop::collection::vec(seed, 0..60)
 }
 
-fn cell(seed: &Seed, text: fn(u32) -> String) -> Option<Vec<u8>> {
+fn cell(seed: &Seed, text: Spelling) -> Option<Vec<u8>> {
     match seed {
         Seed::Value(seed) => Some(text(*seed).into_bytes()),
         Seed::Null => Some(Vec::new()),
@@ -66,8 +66,8 @@ fn cell(seed: &Seed, text: fn(u32) -> String) -> Option<Vec<u8>> {
     }
 }
 
-fn parse_and_keep(parser: &mut ColumnParser, seeds: &[Seed], text: fn(u32) -> String) {
-    let block = Block::new(seeds.iter().map(|seed| cell(seed, text)), seeds.len() % 2 == 0);
+fn parse_and_keep(parser: &mut ColumnParser, seeds: &[Seed], text: Spelling) {
+    let block = Block::new(seeds.iter().map(|seed| cell(seed, text)), seeds.len().is_multiple_of(2));
     let mut faults = Faults::new(seeds.len());
     parser.parse(&block, &mut faults);
     let good = faults.good();
