@@ -9,6 +9,7 @@ use encoding_rs::Encoding;
 use stepwell_pipeline::spec::{CheckedSpec, Spanned, SpecError, SpecErrors, nearest};
 
 pub(crate) use self::condition::Condition;
+use crate::column;
 
 /// Encodings that messages propose; all of the WHATWG's labels are understood.
 const ENCODINGS: [&str; 12] = [
@@ -39,6 +40,10 @@ pub fn check(spec: &CheckedSpec) -> Result<(), SpecErrors> {
         add(line(encoding), message);
     }
     for (index, column) in spec.columns.iter().enumerate() {
+        let declared = spec.spec.schema.get(index).map_or(0, |declared| line(&declared.name));
+        for message in column::check(column) {
+            add(declared, format!("column `{}`: {message}", column.name));
+        }
         if let (Some(condition), Err(message)) = (&column.check, Condition::new(&spec.columns, index)) {
             add(line(condition), format!("column `{}`: `check`: {message}", column.name));
         }

@@ -33,7 +33,7 @@ use stepwell_pipeline::{
 
 pub(crate) use self::{
     cell::{Cell, Fields, Selection},
-    faults::{Fault, Faults},
+    faults::Faults,
 };
 use self::{
     conditions::{Report, TextConditions},

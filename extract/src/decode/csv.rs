@@ -13,7 +13,7 @@ use stepwell_tokenise::{Dialect, Fault, Index, Tokeniser, Unquoted, line_ends};
 use super::{Block, Place, TextDecoder, header::Layout, json};
 use crate::{
     checkpoint::{Position, decoder_state},
-    column::{Faults, Fields},
+    column::{Cell, Faults, Fields},
 };
 
 const MASK: &[u8] = b"***";
@@ -298,9 +298,9 @@ impl Block for CsvBlock<'_> {
 
     fn cells(&self, column: usize) -> CsvCells<'_> {
         let field = self.decoder.layout.as_ref().and_then(|layout| layout.field_of(column));
-        let (decoder, text, records) = (self.decoder, self.text, self.records());
+        let records = self.records();
         match field {
-            Some(field) => CsvCells::Field { decoder, text, records, field },
+            Some(field) => CsvCells::Field(FieldCells::new(self, field, records)),
             None => CsvCells::Absent { records },
         }
     }
@@ -344,7 +344,7 @@ impl Block for CsvBlock<'_> {
 /// The cells of one column.
 pub(crate) enum CsvCells<'a> {
     /// A field of the records.
-    Field { decoder: &'a CsvDecoder<'a>, text: &'a [u8], records: usize, field: usize },
+    Field(FieldCells<'a>),
     /// The source lacks the column.
     Absent { records: usize },
     /// What no column declares.
@@ -352,24 +352,98 @@ pub(crate) enum CsvCells<'a> {
 }
 
 impl Fields for CsvCells<'_> {
+    #[inline]
     fn len(&self) -> usize {
         match self {
-            Self::Field { records, .. } | Self::Absent { records } => *records,
+            Self::Field(field) => field.records,
+            Self::Absent { records } => *records,
             Self::Extra { spans, .. } => spans.len(),
         }
     }
 
+    #[inline]
     fn get(&self, record: usize) -> Option<&[u8]> {
         match self {
-            Self::Field { decoder, text, field, .. } => {
-                let record = record + decoder.leading;
-                (*field < fields_of(&decoder.index, record)).then(|| decoder.value(text, record, *field))
-            }
+            Self::Field(field) => field.get(record),
             Self::Absent { .. } => None,
             Self::Extra { spans, arena } => {
                 let (start, bytes) = spans[record];
                 (bytes > 0).then(|| &arena[start as usize..(start + bytes) as usize])
             }
         }
+    }
+
+    #[inline]
+    fn cell(&self, record: usize) -> Option<Cell<'_>> {
+        match self {
+            Self::Field(field) if field.is_plain => {
+                field.range(record).map(|range| Cell::new(&field.text[range.start..], range.len()))
+            }
+            _ => self.get(record).map(Cell::from),
+        }
+    }
+
+    fn is_ascii(&self) -> bool {
+        match self {
+            Self::Field(field) => field.decoder.index.is_ascii(),
+            _ => false,
+        }
+    }
+}
+
+/// One field of the records of a block.
+pub(crate) struct FieldCells<'a> {
+    decoder: &'a CsvDecoder<'a>,
+    text: &'a [u8],
+    records: usize,
+    field: usize,
+    /// Whether fields are what stands in the text: there is neither a quote nor an escape.
+    is_plain: bool,
+    ends: &'a [u32],
+    /// By record, without the header.
+    starts: &'a [u32],
+    /// By record, without the header: the number of its first field.
+    first_fields: &'a [u32],
+    delimiter_bytes: usize,
+}
+
+impl<'a> FieldCells<'a> {
+    fn new(block: &'a CsvBlock<'a>, field: usize, records: usize) -> Self {
+        let decoder = block.decoder;
+        let index = &decoder.index;
+        Self {
+            decoder,
+            text: block.text,
+            records,
+            field,
+            is_plain: !index.has_quotes() && decoder.dialect.escape.is_none(),
+            ends: index.field_ends(),
+            starts: &index.record_starts()[decoder.leading..],
+            first_fields: &index.first_fields()[decoder.leading..],
+            delimiter_bytes: decoder.dialect.delimiter.len(),
+        }
+    }
+
+    /// Where the field stands, unless the record has fewer.
+    #[inline]
+    fn range(&self, record: usize) -> Option<std::ops::Range<usize>> {
+        let number = self.first_fields[record] as usize + self.field;
+        if number >= self.first_fields[record + 1] as usize {
+            return None;
+        }
+        let start = match self.field {
+            0 => self.starts[record] as usize,
+            _ => self.ends[number - 1] as usize + self.delimiter_bytes,
+        };
+        Some(start..self.ends[number] as usize)
+    }
+
+    #[inline]
+    fn get(&self, record: usize) -> Option<&[u8]> {
+        let range = self.range(record)?;
+        if self.is_plain {
+            return Some(&self.text[range]);
+        }
+        Some(self.decoder.value(self.text, record + self.decoder.leading, self.field))
     }
 }
