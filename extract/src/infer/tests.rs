@@ -121,6 +121,12 @@ fn numbers_and_booleans_have_narrow_types() {
 }
 
 #[test]
+fn integers_beyond_every_type_are_codes() {
+    let text = spec("a.csv", b"x,w\n-170141183460469231731687303715884105728,18446744073709551616\n1,2\n");
+    assert_has(&text, &["{ name: x, type: string }", "{ name: w, type: \"decimal(38,0)\" }"]);
+}
+
+#[test]
 fn nulls_count_where_the_other_values_are_typed() {
     let text = spec("a.csv", b"n,country,x\n1,NA,\\N\n-,DE,3\nNULL,FR,4\n");
     assert_has(

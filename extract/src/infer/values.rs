@@ -41,7 +41,7 @@ pub(super) struct Values {
     pub(super) absent: u64,
     spellings: Vec<String>,
     integer: Option<(i128, i128)>,
-    has_leading_zero: bool,
+    is_code: bool,
     is_number: bool,
     decimal: Option<(usize, usize)>,
     has_decimal_comma: bool,
@@ -72,7 +72,7 @@ impl Default for Values {
             absent: 0,
             spellings: Vec::new(),
             integer: Some((i128::MAX, i128::MIN)),
-            has_leading_zero: false,
+            is_code: false,
             is_number: true,
             decimal: None,
             has_decimal_comma: true,
@@ -134,8 +134,9 @@ impl Values {
     fn see_number(&mut self, value: &str) {
         if self.is_number {
             let digits = value.strip_prefix('-').unwrap_or(value);
-            self.has_leading_zero |=
-                digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit();
+            let is_padded = digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit();
+            let is_long = digits.len() > INTEGER_DIGITS_MAX && digits.bytes().all(|byte| byte.is_ascii_digit());
+            self.is_code |= is_padded || is_long;
             let begins = digits.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.');
             self.is_number = begins && value.parse::<f64>().is_ok();
             let fraction = digits.split_once('.').map(|(whole, fraction)| (whole.len(), fraction));
@@ -260,8 +261,8 @@ impl Values {
     }
 
     fn infer_number(&self, name: &str) -> Inferred {
-        if self.has_leading_zero {
-            return string("digits with leading zeros: a code, not a number");
+        if self.is_code {
+            return string("digits with leading zeros, or very many: a code, not a number");
         }
         if let Some((least, greatest)) = self.integer {
             return infer_integer(name, least, greatest);
@@ -308,6 +309,8 @@ impl Values {
     }
 }
 
+/// Longer integers are left as text: no type but a float holds them, and that not exactly.
+const INTEGER_DIGITS_MAX: usize = 35;
 /// Digits that later values may have more than those seen.
 const HEADROOM_DIGITS: usize = 3;
 
@@ -317,8 +320,8 @@ fn infer_integer(name: &str, least: i128, greatest: i128) -> Inferred {
         let remarks = vec![format!("taken for a time from its name and range, {least} to {greatest}")];
         return Inferred { column_type: "timestamp".to_owned(), keys: vec![("format", format.to_owned())], remarks };
     }
-    let widest = greatest.max(-least);
-    let fits = |bits: u32| widest * 2 < 1_i128 << (bits - 1);
+    let widest = greatest.max(least.saturating_neg());
+    let fits = |bits: u32| widest.saturating_mul(2) < 1_i128 << (bits - 1);
     let column_type = match [8, 16, 32].into_iter().find(|bits| fits(*bits)) {
         Some(bits) => format!("int{bits}"),
         None if i64::try_from(least).is_ok() && i64::try_from(greatest).is_ok() => "int64".to_owned(),

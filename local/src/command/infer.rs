@@ -54,7 +54,7 @@ impl Pieces {
     fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut head = Vec::new();
-        file.by_ref().take(SAMPLE_BYTES_MAX as u64 + 1).read_to_end(&mut head)?;
+        Read::by_ref(&mut file).take(SAMPLE_BYTES_MAX as u64 + 1).read_to_end(&mut head)?;
         let is_whole = head.len() <= SAMPLE_BYTES_MAX;
         head.truncate(SAMPLE_BYTES_MAX);
         let size = file.metadata()?.len();
@@ -64,7 +64,7 @@ impl Pieces {
             for start in [size / 2, size - LATER_BYTES] {
                 let mut piece = Vec::new();
                 file.seek(SeekFrom::Start(start.max(SAMPLE_BYTES_MAX as u64)))?;
-                file.by_ref().take(LATER_BYTES).read_to_end(&mut piece)?;
+                Read::by_ref(&mut file).take(LATER_BYTES).read_to_end(&mut piece)?;
                 later.push(piece);
             }
         }
