@@ -189,7 +189,7 @@ impl<'a> Extraction<'a> {
                 if block.records() > 0 {
                     self.sifter.sift(&block)?;
                     let offset = |position: usize| original + text.original_len(&window[..position]);
-                    self.write_rejects(&block, object, offset, |bytes| text.encode(bytes)).await?;
+                    self.add_rejects(&block, object, offset, |bytes| text.encode(bytes))?;
                 }
                 block.records() as u64
             };
@@ -198,6 +198,7 @@ impl<'a> Extraction<'a> {
             self.context.progress.advanced(Stage::Extract, bytes_read.saturating_sub(bytes_seen), records);
             bytes_seen = bytes_read;
             windows.consume(consumed);
+            self.store_rejects().await?;
             if consumed == 0 {
                 if at_end {
                     break;
@@ -229,15 +230,16 @@ impl<'a> Extraction<'a> {
             }
             let Some(block) = reader.next().await? else { return Ok(true) };
             self.sifter.sift(&block)?;
-            self.write_rejects(&block, object, |_| 0, <[u8]>::to_vec).await?;
+            self.add_rejects(&block, object, |_| 0, <[u8]>::to_vec)?;
+            self.store_rejects().await?;
             records_done += block.records() as u64;
             self.context.progress.advanced(Stage::Extract, block.memory_bytes(), block.records() as u64);
         }
     }
 
-    async fn write_rejects<'b, B: Block>(
+    fn add_rejects<B: Block>(
         &mut self,
-        block: &'b B,
+        block: &B,
         object: &str,
         byte_offset: impl Fn(usize) -> u64,
         encode: impl Fn(&[u8]) -> Vec<u8>,
@@ -263,9 +265,16 @@ impl<'a> Extraction<'a> {
                 message: fault.message.to_string(),
                 value,
             };
-            rejects.write(&encode(&block.original(record, &self.masked)), &reject).await?;
+            rejects.add(&encode(&block.original(record, &self.masked)), &reject)?;
         }
         Ok(())
+    }
+
+    async fn store_rejects(&mut self) -> Result<(), StageError> {
+        match &mut self.rejects {
+            Some(rejects) => rejects.store().await,
+            None => Ok(()),
+        }
     }
 
     /// Writes the batches that are whole. Returns false where the time was up and a checkpoint is saved.

@@ -15,6 +15,7 @@ mod source;
 use std::time::SystemTime;
 
 pub use check::check;
+use futures::future::BoxFuture;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Extracted, Round},
@@ -37,7 +38,15 @@ use crate::extraction::Ended;
 /// # Errors
 /// `SourceMissing`, `SourceChanged`, `NoPipeline`, `InvalidSpec`, `UnreadableSource`, `SchemaMismatch`,
 /// `TooManyRejects`, `ReconciliationFailed`, and what the stores say.
-pub async fn extract(context: &StageContext, request: RunRequest) -> Result<Round<Extracted, RunRequest>, StageError> {
+pub fn extract(
+    context: &StageContext,
+    request: RunRequest,
+) -> BoxFuture<'_, Result<Round<Extracted, RunRequest>, StageError>> {
+    // In a box, so that not every program that awaits it generates its code anew.
+    Box::pin(run_stage(context, request))
+}
+
+async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<Extracted, RunRequest>, StageError> {
     let started = SystemTime::now();
     let source = pin::pin(context, &request).await?;
     let catalog = Catalog::read(context).await?;

@@ -50,7 +50,7 @@ impl TypedRecords {
             (layout, blocks)
         } else {
             let body = file.into_bytes();
-            let chunks = futures::stream::try_unfold(body, async |mut body| {
+            let chunks = futures::stream::try_unfold(body, |mut body| async move {
                 Ok(body.next().await?.map(|chunk| (chunk, body)))
             });
             let avro = AvroFile::open(&label, Box::pin(chunks)).await?;

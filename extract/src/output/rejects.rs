@@ -74,7 +74,8 @@ impl RejectWriter {
         }
     }
 
-    pub(crate) async fn write(&mut self, record: &[u8], reject: &Reject) -> Result<(), StageError> {
+    /// Takes in a rejected record.
+    pub(crate) fn add(&mut self, record: &[u8], reject: &Reject) -> Result<(), StageError> {
         if self.count == 0
             && let Some(header) = self.header.take()
         {
@@ -87,11 +88,15 @@ impl RejectWriter {
         serde_json::to_writer(&mut self.reasons.open, reject)
             .map_err(|error| StageError::with_source(ErrorKind::Internal, "cannot write a reason", error))?;
         self.reasons.append(&[b"\n"]);
-        self.records.store_if_full(&self.target).await?;
-        self.reasons.store_if_full(&self.target).await?;
         self.tally.add(reject);
         self.count += 1;
         Ok(())
+    }
+
+    /// Stores what was gathered, once it is much.
+    pub(crate) async fn store(&mut self) -> Result<(), StageError> {
+        self.records.store_if_full(&self.target).await?;
+        self.reasons.store_if_full(&self.target).await
     }
 
     /// Saves the open pieces under a prefix.
@@ -145,7 +150,7 @@ fn gone(object: &ObjectRef) -> StageError {
 }
 
 /// An object that grows over several rounds: pieces of it are stored on the way and put together at the end, since
-/// no object can be appended to. Where a piece ends depends only on what was appended.
+/// no object can be appended to.
 struct Pieces {
     name: String,
     open: Vec<u8>,
