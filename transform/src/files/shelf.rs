@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use arrow::{
     array::RecordBatch,
+    compute::concat_batches,
     datatypes::SchemaRef,
     ipc::{reader::StreamReader, writer::StreamWriter},
 };
@@ -17,6 +18,8 @@ const BYTES_MAX: usize = 224 * 1024 * 1024;
 /// The records of a partition are written when they are so many or take so much.
 const SHELF_RECORDS_MAX: usize = 1024 * 1024;
 const SHELF_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// About so many records are encoded at a time.
+const COALESCED_RECORDS: usize = 16 * 1024;
 
 /// Keeps the records of each partition until there are enough of them for a row group.
 ///
@@ -75,7 +78,8 @@ impl Shelves {
         self.bytes -= shelf.bytes;
         let pool = self.pool.clone();
         let stored = shelf.stored.into_iter().flat_map(move |held| read(&pool, held));
-        Some(stored.chain(shelf.batches.into_iter().map(Ok)))
+        let batches = stored.chain(shelf.batches.into_iter().map(Ok));
+        Some(Coalesced { schema: self.schema.clone(), batches })
     }
 
     /// Moves the largest shelves to temporary storage until half of the memory is free.
@@ -83,14 +87,39 @@ impl Shelves {
         while self.memory_bytes > MEMORY_BYTES_MAX / 2 {
             let Some(shelf) = self.shelves.values_mut().max_by_key(|shelf| shelf.memory_bytes) else { break };
             let mut writer = StreamWriter::try_new(Vec::new(), &self.schema)?;
-            for batch in shelf.batches.drain(..) {
-                writer.write(&batch)?;
-            }
+            writer.write(&concat_batches(&self.schema, &shelf.batches)?)?;
+            shelf.batches.clear();
             shelf.stored.push(self.pool.store(&writer.into_inner()?)?);
             self.memory_bytes -= shelf.memory_bytes;
             shelf.memory_bytes = 0;
         }
         Ok(())
+    }
+}
+
+/// Batches put together, so that encoders get more than a few records at a time.
+struct Coalesced<I> {
+    schema: SchemaRef,
+    batches: I,
+}
+
+impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Coalesced<I> {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut gathered, mut records) = (Vec::new(), 0);
+        while records < COALESCED_RECORDS
+            && let Some(batch) = self.batches.next()
+        {
+            match batch {
+                Ok(batch) => {
+                    records += batch.num_rows();
+                    gathered.push(batch);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        (!gathered.is_empty()).then(|| Ok(concat_batches(&self.schema, &gathered)?))
     }
 }
 
