@@ -28,8 +28,9 @@ impl Folder {
     }
 
     /// With a key for `pii: hash`.
-    pub(crate) fn with_hash_key(self, key: &'static str) -> Self {
-        Self { hash_key: Some(key), ..self }
+    pub(crate) fn with_hash_key(mut self, key: &'static str) -> Self {
+        self.hash_key = Some(key);
+        self
     }
 
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) {

@@ -41,7 +41,7 @@ fn delimited_text_in_many_dialects_is_the_same_table() {
         ("b.csv", "csv: { delimiter: \"||\" }", "id||name||price\n1||Zoë||1.50\n2||x;y||\n".into()),
         (
             "c.csv",
-            "csv: { quote: \"'\", escape: \"\\\\\", comment: \"#\", skip_lines: 2, nulls: [\"\", NULL], trim: true }",
+            "csv: { quote: \"'\", escape: \"\\\\\", comment: \"#\", skip_lines: 2, nulls: [\"\", \"NULL\"], trim: true }",
             "made by hand\non a day\n# a remark\nid,name,price\n1 , Zoë,1.50\n# again\n2,'x;y',NULL\n".into(),
         ),
         ("d.csv", "csv: { header: false }", "1,Zoë,1.50\r2,x;y,\r".into()),
@@ -90,7 +90,7 @@ fn the_files_of_a_zip_are_one_source() {
     let mut archive = rawzip::ZipArchiveWriter::new(File::create(folder.path.join("a.zip")).expect("a file"));
     for (name, text) in [("one.csv", "id,name,price\n1,a,1\nx,b,2\n"), ("two/two.csv", "price,id,name\n3,2,c\n")] {
         let (mut entry, config) =
-            archive.new_file(name).compression_method(rawzip::CompressionMethod::Deflate).start().expect("an entry");
+            archive.new_file(name).compression_method(rawzip::CompressionMethod::DEFLATE).start().expect("an entry");
         let encoder = flate2::write::DeflateEncoder::new(&mut entry, flate2::Compression::default());
         let mut writer = config.wrap(encoder);
         writer.write_all(text.as_bytes()).expect("written");
@@ -210,7 +210,7 @@ fn unknown_columns_are_kept_ignored_or_refused() {
     std::fs::remove_dir_all(folder.path.join(".stepwell")).expect("the deployment is removed");
 
     folder.load(&with("keep", "ndjson"), "a.ndjson", [2, 0]);
-    assert_eq!(folder.table("t").rows, [r#"1|∅|∅|{"more":{"a": [1.50]}}"#, "2|∅|∅|∅"]);
+    assert_eq!(folder.table("t").rows, [r#"1|∅|∅|{"more": {"a": [1.50]}}"#, "2|∅|∅|∅"]);
     let run = folder.load(&with("reject", "ndjson"), "a.ndjson", [1, 1]);
     let reasons = std::fs::read_to_string(run["rejects"]["reasons"].as_str().expect("a path")).expect("reasons");
     assert!(reasons.contains("\"unknown_column\""), "{reasons}");

@@ -11,9 +11,9 @@ use crate::folder::{Folder, rows};
 
 const KEY: &str = "a key of the test";
 
-fn spec(pii: &str, extra: &str) -> String {
+fn spec(format: &str, pii: &str, extra: &str) -> String {
     format!(
-        "pipeline: t\nsource: {{ match: \"in/*\" }}\nschema:\n  - {{ name: id, type: int32, required: true }}\n  \
+        "pipeline: t\nsource: {{ match: \"in/*\", format: {format} }}\nschema:\n  - {{ name: id, type: int32, required: true }}\n  \
          - {{ name: mail, type: string, path: user.mail, pii: {pii}{extra} }}\n  - {{ name: note, type: string }}\n\
          unknown_columns: keep\nrejects: {{ tolerate: \"90%\" }}\nload: {{ target: parquet, path: lake/t/ }}\n"
     )
@@ -55,8 +55,9 @@ fn what_is_redacted_or_dropped_stands_nowhere() {
     for (pii, columns) in [("redact", 4), ("drop", 3)] {
         for (file, content, loaded, rejected) in [("a.csv", CSV, 3, 4), ("a.ndjson", NDJSON, 2, 4)] {
             let folder = Folder::new(&format!("pii-{pii}-{file}"));
+            let format = &file[2..];
             folder.file(file, content);
-            let run = folder.load(&spec(pii, ""), file, [loaded, rejected]);
+            let run = folder.load(&spec(format, pii, ""), file, [loaded, rejected]);
             assert_eq!(found(&folder, "secret"), [""; 0], "{pii} {file}");
             assert!(!found(&folder, "\"n\"").is_empty() || file == "a.csv", "what is not personal is kept");
             let table = folder.table("t");
@@ -80,7 +81,7 @@ fn faults_of_personal_values_do_not_tell_them() {
     for (number, condition) in conditions.iter().enumerate() {
         let folder = Folder::new(&format!("pii-faults-{number}"));
         folder.file("a.csv", CSV);
-        let spec = spec("redact", condition).replace("90%", "10%");
+        let spec = spec("csv", "redact", condition).replace("90%", "10%");
         let run = folder.run(&spec, "a.csv");
         assert_eq!(run["error"], "TooManyRejects", "{condition}: {run:#}");
         assert_eq!(found(&folder, "secret"), [""; 0], "{condition}");
@@ -93,7 +94,7 @@ fn faults_of_personal_values_do_not_tell_them() {
 fn hashes_are_keyed_equal_for_equal_values_and_only_the_rejects_file_shows_the_value() {
     let folder = Folder::new("pii-hash").with_hash_key(KEY);
     folder.file("a.csv", CSV);
-    folder.load(&spec("hash", ""), "a.csv", [3, 4]);
+    folder.load(&spec("csv", "hash", ""), "a.csv", [3, 4]);
     assert_eq!(found(&folder, "secret"), ["rejects.csv"], "it must be there to be mended");
     let hashes = |folder: &Folder| -> Vec<String> {
         folder.table("t").rows.iter().map(|row| row.split('|').nth(1).expect("a column").to_owned()).collect()
@@ -106,7 +107,7 @@ fn hashes_are_keyed_equal_for_equal_values_and_only_the_rejects_file_shows_the_v
 
     let other = Folder::new("pii-hash-other").with_hash_key("another key");
     other.file("a.csv", CSV);
-    other.load(&spec("hash", ""), "a.csv", [3, 4]);
+    other.load(&spec("csv", "hash", ""), "a.csv", [3, 4]);
     assert_ne!(hashes(&other)[0], first[0]);
 }
 
@@ -116,7 +117,7 @@ const HASH: &str = "8928481f893e9951882b88a8224bc930acf85bdd6d6de7f73a2ca8c3503c
 fn without_a_key_nothing_is_hashed_and_nothing_is_loaded() {
     let folder = Folder::new("pii-no-key");
     folder.file("a.csv", CSV);
-    let run = folder.run(&spec("hash", ""), "a.csv");
+    let run = folder.run(&spec("csv", "hash", ""), "a.csv");
     assert_eq!(run["status"], "failed", "{run:#}");
     let message = run["message"].as_str().expect("a message");
     assert!(message.contains("`mail`") && message.contains("PII_HASH_KEY"), "{message}");
