@@ -139,7 +139,7 @@ fn reason_row(reason: &ReasonCount) -> Markup {
             td.number { (count(reason.records)) }
             td { (reason.column.as_deref().unwrap_or("–")) }
             td { code { (reason.code.name()) } " " (reason.sample.message) }
-            td { "line " (count(reason.sample.line)) }
+            td.place { "line " (count(reason.sample.line)) }
             td { @if let Some(value) = &reason.sample.value { code { (value) } } }
         }
     }
