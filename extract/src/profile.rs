@@ -3,7 +3,7 @@
 mod sketch;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, StringArray},
     compute,
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -93,7 +93,7 @@ impl ColumnProfiler {
             }
             DataType::Utf8 => {
                 let array = array.as_string::<i32>();
-                if let (Some(least), Some(greatest)) = (compute::min_string(array), compute::max_string(array)) {
+                if let Some((least, greatest)) = text_bounds(array) {
                     self.widen(Bounds::Text(excerpt(least), excerpt(greatest)));
                 }
                 array.iter().flatten().for_each(|value| self.distinct.insert_bytes(value.as_bytes()));
@@ -141,6 +141,31 @@ impl ColumnProfiler {
             max,
             distinct_estimate: self.distinct.estimate(),
         }
+    }
+}
+
+/// The least and the greatest text. The first eight bytes decide nearly always.
+fn text_bounds(array: &StringArray) -> Option<(&str, &str)> {
+    let first = array.iter().flatten().next()?;
+    let (mut least, mut greatest) = ((beginning(first), first), (beginning(first), first));
+    for text in array.iter().flatten() {
+        let candidate = (beginning(text), text);
+        if candidate.0 <= least.0 && candidate < least {
+            least = candidate;
+        }
+        if candidate.0 >= greatest.0 && candidate > greatest {
+            greatest = candidate;
+        }
+    }
+    Some((least.1, greatest.1))
+}
+
+/// The first eight bytes as a number that is in the order of the texts.
+fn beginning(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    match bytes.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte) << (56 - 8 * at)),
     }
 }
 

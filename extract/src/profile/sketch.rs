@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 2048;
 const GATHERED_MAX: usize = 4 * KEPT;
 /// Remembers hashes lately seen, so that columns of few values do not fill the sketch with repetitions.
-const RECENT: usize = 1024;
+const RECENT: usize = 4096;
 
 /// A bottom-k sketch: of all hashes seen it keeps the least, whose spread tells how many there were.
 ///
