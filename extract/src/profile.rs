@@ -2,6 +2,8 @@
 
 mod sketch;
 
+use std::cmp::Ordering;
+
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray},
     compute,
@@ -17,6 +19,8 @@ use stepwell_pipeline::manifest::ColumnProfile;
 use self::sketch::DistinctSketch;
 
 const TEXT_CHARS_MAX: usize = 100;
+/// How much of a text is compared at once.
+const BEGINNING_BYTES: usize = 16;
 
 /// Observes the values of one column. Serialised, it goes on in another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -144,29 +148,48 @@ impl ColumnProfiler {
     }
 }
 
-/// The least and the greatest text. The first eight bytes decide nearly always.
+/// The least and the greatest text. The first sixteen bytes decide nearly always.
 fn text_bounds(array: &StringArray) -> Option<(&str, &str)> {
     let first = array.iter().flatten().next()?;
     let (mut least, mut greatest) = ((beginning(first), first), (beginning(first), first));
     for text in array.iter().flatten() {
         let candidate = (beginning(text), text);
-        if candidate.0 <= least.0 && candidate < least {
+        if is_before(candidate, least) {
             least = candidate;
         }
-        if candidate.0 >= greatest.0 && candidate > greatest {
+        if is_before(greatest, candidate) {
             greatest = candidate;
         }
     }
     Some((least.1, greatest.1))
 }
 
-/// The first eight bytes as a number that is in the order of the texts.
-fn beginning(text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    match bytes.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte) << (56 - 8 * at)),
+fn is_before(left: (u128, &str), right: (u128, &str)) -> bool {
+    match left.0.cmp(&right.0) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        // Of texts that are no longer than their beginning, the shorter ends in zeros of its own.
+        Ordering::Equal if left.1.len() <= BEGINNING_BYTES && right.1.len() <= BEGINNING_BYTES => {
+            left.1.len() < right.1.len()
+        }
+        Ordering::Equal => left.1 < right.1,
     }
+}
+
+/// The first bytes, zeros where there are fewer, as a number that is in the order of the texts.
+fn beginning(text: &str) -> u128 {
+    let bytes = text.as_bytes();
+    if let Some(first) = bytes.first_chunk::<BEGINNING_BYTES>() {
+        return u128::from_be_bytes(*first);
+    }
+    let (high, low) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) if bytes.len() > 8 => {
+            (u64::from_be_bytes(*first), u64::from_be_bytes(*last) << (8 * (BEGINNING_BYTES - bytes.len())))
+        }
+        (Some(first), _) => (u64::from_be_bytes(*first), 0),
+        _ => (bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte) << (56 - 8 * at)), 0),
+    };
+    u128::from(high) << 64 | u128::from(low)
 }
 
 fn whole_text(value: i128, data_type: &DataType) -> String {
@@ -233,6 +256,19 @@ mod tests {
 
     fn bounds(profile: &ColumnProfile) -> (Option<&str>, Option<&str>) {
         (profile.min.as_deref(), profile.max.as_deref())
+    }
+
+    #[test]
+    fn texts_are_ordered_as_strings_are() {
+        let long = "0123456789abcdef";
+        let mut texts: Vec<String> = (0..=long.len()).map(|end| long[..end].to_owned()).collect();
+        texts.extend(["\0", "0\0", "01234567\0", "0123456789abcdef\0", "0123456789abcdefZ", "é", "a"].map(str::to_owned));
+        for left in &texts {
+            for right in &texts {
+                let pair = |text| (beginning(text), text);
+                assert_eq!(is_before(pair(left), pair(right)), left < right, "{left:?} {right:?}");
+            }
+        }
     }
 
     #[test]

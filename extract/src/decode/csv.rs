@@ -409,7 +409,7 @@ impl Fields for CsvCells<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn cell(&self, record: usize) -> Option<Cell<'_>> {
         match self {
             Self::Field(field) if field.quoting != Quoting::Full => {
@@ -460,7 +460,7 @@ impl<'a> FieldCells<'a> {
     }
 
     /// Where the value stands, unless the record has fewer fields. With full quoting that is where the field stands.
-    #[inline]
+    #[inline(always)]
     fn range(&self, record: usize) -> Option<std::ops::Range<usize>> {
         let number = self.first_fields[record] as usize + self.field;
         if number >= self.first_fields[record + 1] as usize {
