@@ -111,7 +111,7 @@ typed! {
 
 impl Typed {
     fn new(column: &Column, wrong: &mut Vec<String>) -> Result<Self, String> {
-        Ok(with_parser!(&column.column_type, parser => Fixed::new(parser, column, wrong).into(), _ => {
+        Ok(with_parser!(&column.column_type, column.column_type.staged_type(), parser => Fixed::new(parser, column, wrong).into(), _ => {
             match &column.column_type {
                 ColumnType::Binary(encoding) => Bytes::new(*encoding, column, wrong).into(),
                 ColumnType::List(_) | ColumnType::Struct(_) => Nested::new(column, wrong)?.into(),

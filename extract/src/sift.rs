@@ -73,7 +73,7 @@ impl Sifter {
         let is_kept: Vec<bool> = declared.iter().map(|column| column.pii != Some(Pii::Drop)).collect();
         let profiled = declared.iter().zip(&is_kept).filter(|(_, kept)| **kept).map(|(column, _)| column);
         Ok(Self {
-            schema: spec.arrow_schema(),
+            schema: spec.staged_schema(),
             profile: profiled
                 .map(|column| ColumnProfiler::new(&column.name, column.column_type.to_string()))
                 .collect(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 2048;
 const GATHERED_MAX: usize = 4 * KEPT;
 /// Remembers hashes lately seen, so that columns of few values do not fill the sketch with repetitions.
-const RECENT: usize = 1024;
+const RECENT: usize = 4096;
 
 /// A bottom-k sketch: of all hashes seen it keeps the least, whose spread tells how many there were.
 ///
@@ -49,11 +49,17 @@ impl DistinctSketch {
 
     pub(crate) fn insert_bytes(&mut self, bytes: &[u8]) {
         let mut hash = SEED ^ bytes.len() as u64;
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            hash = mix(hash ^ little_endian(word), MULTIPLIER);
+        let mut rest = bytes;
+        while let Some((word, behind)) = rest.split_first_chunk() {
+            hash = mix(hash ^ u64::from_le_bytes(*word), MULTIPLIER);
+            rest = behind;
         }
-        self.insert(mix(hash ^ little_endian(words.remainder()), FINISHER));
+        // The last eight bytes, some of them once more, where there are as many.
+        let last = match bytes.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        self.insert(mix(hash ^ last, FINISHER));
     }
 
     pub(crate) fn estimate(&self) -> u64 {
@@ -99,12 +105,6 @@ const FINISHER: u64 = 0xE703_7ED1_A0B4_28DB;
 fn mix(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product as u64) ^ (product >> 64) as u64
-}
-
-fn little_endian(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
 }
 
 #[cfg(test)]
