@@ -44,8 +44,7 @@ impl Executor {
         let [landing, work, lake] = BUCKETS.map(str::to_owned);
         let buckets = Buckets { landing, work, lake };
         let hash_key = env::var(HASH_KEY).ok().filter(|key| !key.is_empty()).map(|key| HashKey::new(key.as_bytes()));
-        let context =
-            StageContext { hash_key, ..StageContext::new(Arc::new(stores.clone()), buckets, progress) };
+        let context = StageContext { hash_key, ..StageContext::new(Arc::new(stores.clone()), buckets, progress) };
         let functions = ["Extract", "Transform", "Load", "Notify"]
             .map(|stage| (format!("{stage}FunctionArn"), stage.to_lowercase()));
         Ok(Self {

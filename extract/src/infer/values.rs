@@ -197,7 +197,8 @@ impl Values {
 
     /// Takes texts for nulls that are so in other columns: a source has one list of them.
     pub(super) fn share_nulls(&mut self, nulls: &[&str]) {
-        let (shared, others) = std::mem::take(&mut self.suspects).into_iter().partition(|(text, _)| nulls.contains(text));
+        let (shared, others) =
+            std::mem::take(&mut self.suspects).into_iter().partition(|(text, _)| nulls.contains(text));
         self.suspects = others;
         let shared: BTreeMap<_, _> = shared;
         self.nulls.extend(shared);

@@ -110,8 +110,7 @@ const NESTED: &str = "  - { name: id, type: int64, required: true }\n  \
                       - { name: address, type: string, path: user.address }\n  \
                       - { name: tags, type: \"list<string>\" }\n  \
                       - { name: place, type: \"struct<lat: float64, lon: float64>\" }\n";
-const RECORD: &str =
-    r#"{"id": 1, "user": {"address": {"city": "Łódź", "zip": 7}}, "tags": ["a", null], "place": {"lon": 2.5, "lat": 1}}"#;
+const RECORD: &str = r#"{"id": 1, "user": {"address": {"city": "Łódź", "zip": 7}}, "tags": ["a", null], "place": {"lon": 2.5, "lat": 1}}"#;
 const NESTED_ROW: &str = r#"1|Łódź|{"city": "Łódź", "zip": 7}|[a, ∅]|{lat: 1.0, lon: 2.5}"#;
 
 #[test]
@@ -127,7 +126,8 @@ fn json_is_read_by_path_with_subtrees_lists_and_structs() {
     assert_eq!(kept, "{\"id\": \"x\"}\n");
 
     let folder = Folder::new("json-document");
-    folder.file("a.json", format!("{{\"data\": {{\"pages\": 1, \"items\": [{RECORD}, {{\"id\": 1.5}}]}}, \"end\": []}}"));
+    folder
+        .file("a.json", format!("{{\"data\": {{\"pages\": 1, \"items\": [{RECORD}, {{\"id\": 1.5}}]}}, \"end\": []}}"));
     let run = folder.load(&spec("format: json, json: { records: data.items }", NESTED), "a.json", [1, 1]);
     assert_eq!(folder.table("t").rows, [NESTED_ROW]);
     let kept = std::fs::read_to_string(run["rejects"]["records"].as_str().expect("a path")).expect("the rejects");
@@ -142,12 +142,17 @@ fn typed_batch() -> RecordBatch {
         (
             "price",
             Arc::new(
-                Decimal128Array::from(vec![Some(150), None, Some(7)]).with_precision_and_scale(6, 2).expect("a decimal"),
+                Decimal128Array::from(vec![Some(150), None, Some(7)])
+                    .with_precision_and_scale(6, 2)
+                    .expect("a decimal"),
             ),
         ),
         ("day", Arc::new(Date32Array::from(vec![15_706, 0, 1]))),
         ("at", Arc::new(TimestampMicrosecondArray::from(vec![1_357_016_400_000_001, 0, 1]).with_timezone("+00:00"))),
-        ("tags", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)]), None, None]))),
+        (
+            "tags",
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)]), None, None])),
+        ),
     ];
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, name != "id")))
         .expect("a batch")

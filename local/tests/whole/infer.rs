@@ -15,7 +15,8 @@ fn infer_and_load(folder: &Folder, file: &str, records: u64) -> String {
 #[test]
 fn a_spec_from_the_flights_loads_them_all() {
     let folder = Folder::new("infer-flights");
-    let flights = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/flights/flights.csv")).expect("the example");
+    let flights =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/flights/flights.csv")).expect("the example");
     folder.file("flights.csv", &flights);
     let records = flights.iter().filter(|byte| **byte == b'\n').count() as u64 - 1;
     let spec = infer_and_load(&folder, "flights.csv", records);

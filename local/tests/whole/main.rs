@@ -6,4 +6,5 @@ mod folder;
 mod formats;
 mod infer;
 mod personal_data;
+mod readme;
 mod tables;

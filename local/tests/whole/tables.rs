@@ -55,7 +55,8 @@ fn one_record_of_each_key_is_kept() {
 fn files_are_sorted_within_partitions_and_have_bloom_filters() {
     let folder = Folder::new("sorted");
     folder.file("a.csv", DATA);
-    let load = "load: { target: parquet, path: lake/t/, partition_by: [kind], sort_by: [id, at], bloom_filters: [id] }\n";
+    let load =
+        "load: { target: parquet, path: lake/t/, partition_by: [kind], sort_by: [id, at], bloom_filters: [id] }\n";
     folder.load(&spec(load), "a.csv", [5, 0]);
     let table = folder.table("t");
     assert_eq!(table.rows, ["1|2020-01-02", "1|2020-01-04", "2|2020-01-03", "3|2019-12-31", "3|2020-01-01"]);
@@ -74,13 +75,17 @@ fn files_are_sorted_within_partitions_and_have_bloom_filters() {
 #[test]
 fn the_report_is_one_page_that_fetches_nothing_and_counts_everything() {
     let folder = Folder::new("report");
-    let rows: String = (0..2000).map(|id| format!("{id},{},2020-01-01\n", if id % 10 == 0 { "<b>" } else { "a" })).collect();
+    let rows: String =
+        (0..2000).map(|id| format!("{id},{},2020-01-01\n", if id % 10 == 0 { "<b>" } else { "a" })).collect();
     folder.file("a.csv", format!("id,kind,at\n{rows}x<script>,a,2020-01-01\n"));
-    let rest = "transform: { sql: \"SELECT * FROM input WHERE kind = 'a'\" }\nload: { target: parquet, path: lake/t/ }\n";
+    let rest =
+        "transform: { sql: \"SELECT * FROM input WHERE kind = 'a'\" }\nload: { target: parquet, path: lake/t/ }\n";
     let run = folder.load(&spec(rest), "a.csv", [1800, 1]);
     let json = run["report"].as_str().expect("a path");
     let page = fs::read_to_string(json.replace("report.json", "report.html")).expect("the page");
-    for text in ["2,001", "2,000", "1,800", ">200 filtered", "1 rejected", "x&lt;script&gt;", "&lt;b&gt;", "invalid_value"] {
+    for text in
+        ["2,001", "2,000", "1,800", ">200 filtered", "1 rejected", "x&lt;script&gt;", "&lt;b&gt;", "invalid_value"]
+    {
         assert!(page.contains(text), "the page lacks {text}:\n{page}");
     }
     for fetched in ["http://", "https://", "src=", "href=", "url(", "@import", "<script", "<b>&lt;"] {
