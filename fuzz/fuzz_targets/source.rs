@@ -9,8 +9,14 @@ use stepwell_fuzz::check_extract;
 const ENCODINGS: [&str; 8] =
     ["utf-8", "windows-1252", "utf-16le", "utf-16be", "shift_jis", "gb18030", "iso-2022-jp", "euc-kr"];
 
+/// It may expand two hundred times.
+const OBJECT_BYTES_MAX: usize = 8192;
+
 fuzz_target!(|input: &[u8]| -> Corpus {
     let [choice, object @ ..] = input else { return Corpus::Reject };
+    if object.len() > OBJECT_BYTES_MAX {
+        return Corpus::Reject;
+    }
     let encoding = match ENCODINGS.get(usize::from(choice & 15)) {
         Some(encoding) => format!(", encoding: {encoding}"),
         None => String::new(),

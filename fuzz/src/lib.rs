@@ -99,7 +99,7 @@ fn run(runtime: &Runtime, key: &str, spec: &str, object: &[u8], questions: usize
     let budget = Arc::new(SpentEvery { questions, asked: AtomicUsize::new(0) });
     let context = StageContext {
         budget: budget.clone(),
-        limits: Limits { part_bytes: 1, batch_records: 3, ..Limits::default() },
+        limits: Limits { part_bytes: 1, batch_records: if object.len() < 512 { 3 } else { 32 }, ..Limits::default() },
         hash_key: Some(HashKey::new(b"a key")),
         ..StageContext::new(Arc::new(MemoryStores::default()), buckets, Arc::new(Unwatched))
     };
