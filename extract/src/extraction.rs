@@ -16,13 +16,7 @@ use stepwell_pipeline::{
 use crate::{
     checkpoint::{self, Checkpoint, Position},
     column::Fields,
-    decode::{
-        Block, TextDecoder,
-        csv::CsvDecoder,
-        json_text::JsonText,
-        typed_records::TypedRecords,
-        windows::Windows,
-    },
+    decode::{Block, TextDecoder, csv::CsvDecoder, json_text::JsonText, typed_records::TypedRecords, windows::Windows},
     output::{Framing, PartWriter, RejectWriter, Target},
     sift::Sifter,
     source::{File, Files},
@@ -130,7 +124,7 @@ impl<'a> Extraction<'a> {
             }
             next = files.next().await?;
         }
-        self.drain(true, || Position::default()).await
+        self.drain(true, Position::default).await
     }
 
     async fn open_rejects(&mut self, format: Format) -> Result<(), StageError> {
@@ -169,12 +163,7 @@ impl<'a> Extraction<'a> {
         let mut windows = Windows::new(text, start);
         let mut bytes_seen = 0;
         loop {
-            let position = || Position {
-                file: number,
-                text: windows.position(),
-                original,
-                decoder: decoder.save(),
-            };
+            let position = || Position { file: number, text: windows.position(), original, decoder: decoder.save() };
             if !self.drain(false, position).await? {
                 return Ok(false);
             }

@@ -262,7 +262,9 @@ mod tests {
     fn texts_are_ordered_as_strings_are() {
         let long = "0123456789abcdef";
         let mut texts: Vec<String> = (0..=long.len()).map(|end| long[..end].to_owned()).collect();
-        texts.extend(["\0", "0\0", "01234567\0", "0123456789abcdef\0", "0123456789abcdefZ", "é", "a"].map(str::to_owned));
+        texts.extend(
+            ["\0", "0\0", "01234567\0", "0123456789abcdef\0", "0123456789abcdefZ", "é", "a"].map(str::to_owned),
+        );
         for left in &texts {
             for right in &texts {
                 let pair = |text| (beginning(text), text);

@@ -303,10 +303,6 @@ impl Values for Nested {
         self.kept.iter().map(|array| array.len()).sum()
     }
 
-    fn bytes(&self) -> usize {
-        self.kept.iter().map(|array| array.get_array_memory_size()).sum()
-    }
-
     fn take(&mut self, records: usize) -> ArrayRef {
         let mut taken = Vec::new();
         let mut wanted = records;

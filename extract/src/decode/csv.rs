@@ -324,8 +324,7 @@ impl Block for CsvBlock<'_> {
         for record in 0..self.records() {
             let fields = self.fields(record);
             if fields != layout.fields() {
-                let code =
-                    if fields < layout.fields() { RejectCode::TooFewFields } else { RejectCode::TooManyFields };
+                let code = if fields < layout.fields() { RejectCode::TooFewFields } else { RejectCode::TooManyFields };
                 let message = format!("the record has {fields} fields where {} are declared", layout.fields());
                 faults.add(record, None, code, message);
             }

@@ -118,7 +118,9 @@ mod tests {
         assert_eq!(sketch.estimate(), 2000);
         let mut words = DistinctSketch::default();
         for _ in 0..3 {
-            ["", "a", "aaaaaaaa", "aaaaaaaaa", "aaaaaaaa\0"].iter().for_each(|text| words.insert_bytes(text.as_bytes()));
+            ["", "a", "aaaaaaaa", "aaaaaaaaa", "aaaaaaaa\0"]
+                .iter()
+                .for_each(|text| words.insert_bytes(text.as_bytes()));
         }
         assert_eq!(words.estimate(), 5);
     }
