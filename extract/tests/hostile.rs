@@ -324,7 +324,7 @@ async fn the_ends_of_files_are_where_they_are() {
     refused(csv("").await, ErrorKind::UnreadableSource, "is empty: it has 0 bytes");
     refused(csv(b"\xff\xfe".to_vec()).await, ErrorKind::UnreadableSource, "empty");
     // Half a character at the end of UTF-16.
-    let (kind, report) = csv(b"\xff\xfea\0,\0b\0\n\0001\0,\x002".to_vec()).await.map_or_else(
+    let (kind, report) = csv(b"\xff\xfea\x00,\x00b\x00\n\x0001\x00,\x002".to_vec()).await.map_or_else(
         |error| error,
         |counts| {
             assert_eq!(counts, (1, 1));

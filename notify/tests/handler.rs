@@ -100,6 +100,7 @@ fn report() -> Report {
         records_in: 336_764,
         records_out: loaded.records_loaded,
         records_filtered: loaded.records_filtered,
+        records_duplicate: None,
         records_loaded: loaded.records_loaded,
         bytes_read: 1,
         bytes_loaded: loaded.bytes_loaded,
