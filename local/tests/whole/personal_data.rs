@@ -3,9 +3,14 @@
 use std::{
     fs::{self, File},
     path::Path,
+    sync::Arc,
 };
 
-use arrow::ipc::reader::FileReader;
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray},
+    ipc::reader::FileReader,
+};
+use parquet::arrow::ArrowWriter;
 
 use crate::folder::{Folder, rows};
 
@@ -109,6 +114,31 @@ fn hashes_are_keyed_equal_for_equal_values_and_only_the_rejects_file_shows_the_v
     other.file("a.csv", CSV);
     other.load(&spec("csv", "hash", ""), "a.csv", [3, 4]);
     assert_ne!(hashes(&other)[0], first[0]);
+}
+
+#[test]
+fn typed_sources_hide_them_too() {
+    let mails: ArrayRef = Arc::new(StringArray::from(vec!["secret1@x.org", "secret2@x.org", "secret3@x.org"]));
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(1 << 40), None]));
+    let phones: ArrayRef = Arc::new(Int64Array::from(vec![987_650_001, 987_650_002, 987_650_003]));
+    let batch = RecordBatch::try_from_iter([("id", ids), ("user.mail", mails), ("phone", phones)]).expect("a batch");
+    for (pii, code) in [("redact", "out_of_range"), ("drop", "required_missing"), ("hash", "required_missing")] {
+        let folder = Folder::new(&format!("pii-parquet-{pii}")).with_hash_key(KEY);
+        let file = File::create(folder.path.join("a.parquet")).expect("a file");
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+        writer.write(&batch).expect("written");
+        writer.close().expect("closed");
+        let phone = format!("  - {{ name: phone, type: int64, pii: {pii} }}\nunknown_columns");
+        let run = folder.load(&spec("parquet", pii, "").replace("unknown_columns", &phone), "a.parquet", [1, 2]);
+        let expected: &[&str] = if pii == "hash" { &["rejects.ndjson"] } else { &[] };
+        assert_eq!((found(&folder, "secret"), found(&folder, "98765000")), (names(expected), names(expected)), "{pii}");
+        let reasons = fs::read_to_string(run["rejects"]["reasons"].as_str().expect("a path")).expect("the reasons");
+        assert!(reasons.contains(code), "{reasons}");
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 const HASH: &str = "8928481f893e9951882b88a8224bc930acf85bdd6d6de7f73a2ca8c3503cddcb";
