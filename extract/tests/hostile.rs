@@ -98,17 +98,14 @@ fn bzip2(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<u8> {
 #[tokio::test]
 async fn compression_bombs_are_refused() {
     let lines = b"1,2\n".repeat(MIB / 4);
-    // Three GiB of text, and of zeros.
-    for (unit, head) in [(lines.clone(), &b"a,b\n"[..]), (vec![0; MIB], b"")] {
-        let pieces = || std::iter::once(head).chain(std::iter::repeat_n(&unit[..], 3 * 1024));
-        for (key, bytes) in [("in/a.csv.gz", gzip(pieces().take(400))), ("in/a.csv.zst", zstd(pieces()))] {
-            let outcome = run(key, spec(", format: csv", COLUMNS), Content::of(bytes)).await;
-            let (kind, report) = outcome.expect_err("a bomb");
-            assert_eq!(kind, ErrorKind::UnreadableSource, "{report}");
-            let message = if head.is_empty() { "has a NUL byte at byte 0" } else { "as decompression bombs do" };
-            assert!(report.contains(message), "{report}");
-        }
+    let text = |mib| std::iter::once(&b"a,b\n"[..]).chain(std::iter::repeat_n(&lines[..], mib));
+    for (key, bytes) in [("in/a.csv.gz", gzip(text(300))), ("in/a.csv.zst", zstd(text(3 * 1024)))] {
+        let outcome = run(key, spec(", format: csv", COLUMNS), Content::of(bytes)).await;
+        refused(outcome, ErrorKind::UnreadableSource, "as decompression bombs do");
     }
+    let zeros = gzip(std::iter::repeat_n(vec![0; MIB], 300));
+    let outcome = run("in/a.csv.gz", spec(", format: csv", COLUMNS), Content::of(zeros)).await;
+    refused(outcome, ErrorKind::UnreadableSource, "has a NUL byte at byte 0 of its content");
     let stream = bzip2(std::iter::repeat_n(&lines[..], 16));
     let content = Content::repeated(bzip2([b"a,b\n"]), stream, 1024, "");
     let outcome = run("in/a.csv.bz2", spec(", format: csv", COLUMNS), content).await;
@@ -133,8 +130,18 @@ async fn a_line_of_a_gigabyte_is_refused_with_its_place() {
         ("in/a.csv", ", format: csv", "a,b\n1,2\n3,", "the record on line 3 (byte 8 of the text) has more than 16 MiB"),
         ("in/a.csv", ", format: csv", "", "the record on line 1 (byte 0 of the text) has more than 16 MiB"),
         ("in/a.csv", ", format: csv", "a,b\n1,\"", "the record on line 2 (byte 4 of the text) has more than 16 MiB"),
-        ("in/a.csv", ", format: csv, csv: { skip_lines: 1 }", "", "the record on line 1 (byte 0 of the text) has more than"),
-        ("in/a.ndjson", ", format: ndjson", "{\"a\": \"", "the record on line 1 (byte 0 of the text) has more than 16 MiB"),
+        (
+            "in/a.csv",
+            ", format: csv, csv: { skip_lines: 1 }",
+            "",
+            "the record on line 1 (byte 0 of the text) has more than",
+        ),
+        (
+            "in/a.ndjson",
+            ", format: ndjson",
+            "{\"a\": \"",
+            "the record on line 1 (byte 0 of the text) has more than 16 MiB",
+        ),
         ("in/a.json", ", format: json", "[{\"a\": \"", "more than 16 MiB"),
     ];
     for (key, source, head, message) in cases {
@@ -157,11 +164,7 @@ async fn a_line_of_a_gigabyte_is_refused_with_its_place() {
 async fn a_million_columns_are_named_in_part() {
     let names = (0..1_000_000).map(|number| format!("column{number}")).collect::<Vec<_>>().join(",");
     refused(csv(format!("{names}\n1,2\n")).await, ErrorKind::SchemaMismatch, "and 999990 more");
-    refused(
-        csv(format!("{}\n", ",".repeat(1_000_000))).await,
-        ErrorKind::SchemaMismatch,
-        "and 999991 more",
-    );
+    refused(csv(format!("{}\n", ",".repeat(1_000_000))).await, ErrorKind::SchemaMismatch, "and 999991 more");
     let fields = "7,".repeat(999_999);
     assert_eq!(csv(format!("a,b\n1,2\n{fields}7\n3,4\n{fields}7\n")).await, Ok((4, 2)));
     let ignore = COLUMNS.replace("reject", "ignore");
@@ -213,7 +216,10 @@ async fn archives_stay_within_themselves() {
 async fn deep_nesting_does_not_exhaust_the_stack() {
     let deep = "[".repeat(100_000);
     let closed = format!("{deep}{}", "]".repeat(100_000));
-    assert_eq!(ndjson(format!("{{\"a\":{closed}}}\n{{\"a\":\"x\"}}\n{deep}\n{{\"z\":{deep}\n{closed}\n")).await, Ok((5, 4)));
+    assert_eq!(
+        ndjson(format!("{{\"a\":{closed}}}\n{{\"a\":\"x\"}}\n{deep}\n{{\"z\":{deep}\n{closed}\n")).await,
+        Ok((5, 4))
+    );
     let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     assert_eq!(ndjson(format!("{objects}\n")).await, Ok((1, 1)));
     for document in [closed.clone(), deep.clone(), objects.clone(), format!("[{{\"a\":{closed}}}]")] {
@@ -321,9 +327,12 @@ async fn the_ends_of_files_are_where_they_are() {
     refused(csv("").await, ErrorKind::UnreadableSource, "is empty: it has 0 bytes");
     refused(csv(b"\xff\xfe".to_vec()).await, ErrorKind::UnreadableSource, "empty");
     // Half a character at the end of UTF-16.
-    let (kind, report) = csv(b"\xff\xfea\0,\0b\0\n\0001\0,\x002".to_vec()).await.map_or_else(|error| error, |counts| {
-        assert_eq!(counts, (1, 1));
-        (ErrorKind::UnreadableSource, String::new())
-    });
+    let (kind, report) = csv(b"\xff\xfea\0,\0b\0\n\0001\0,\x002".to_vec()).await.map_or_else(
+        |error| error,
+        |counts| {
+            assert_eq!(counts, (1, 1));
+            (ErrorKind::UnreadableSource, String::new())
+        },
+    );
     assert_eq!(kind, ErrorKind::UnreadableSource, "{report}");
 }

@@ -52,11 +52,17 @@ const HEADER: &str = "id,price,day,mode,comment\n";
 fn lines(bad_every: usize) -> String {
     let mut text = String::new();
     for number in 0.. {
-        let price = if number % bad_every == 1 { "dear".to_owned() } else { format!("{}.{:02}", number % 9973, number % 100) };
+        let price =
+            if number % bad_every == 1 { "dear".to_owned() } else { format!("{}.{:02}", number % 9973, number % 100) };
         let mode = ["AIR", "RAIL", "SHIP"][number % 3];
         let day = format!("19{:02}-{:02}-{:02}", number % 100, number % 12 + 1, number % 28 + 1);
-        writeln!(text, "{number},{price},{day},{mode},of {} the furious packages {}", number * 7919 % 104_729, number % 13)
-            .expect("is written");
+        writeln!(
+            text,
+            "{number},{price},{day},{mode},of {} the furious packages {}",
+            number * 7919 % 104_729,
+            number % 13
+        )
+        .expect("is written");
         if text.len() > MIB {
             return text;
         }
@@ -102,7 +108,9 @@ fn cases() -> Vec<Case> {
     let text = lines(usize::MAX);
     let text_bytes = text.len() as u64;
     let names = |columns: usize| (0..columns).map(|column| format!("c{column}")).collect::<Vec<_>>();
-    let declared = |columns, options| names(columns).iter().fold(String::new(), |text, name| format!("{text}  - {{ name: {name}, {options} }}\n"));
+    let declared = |columns, options| {
+        names(columns).iter().fold(String::new(), |text, name| format!("{text}  - {{ name: {name}, {options} }}\n"))
+    };
     let wide = (0..100).fold(String::new(), |text, number| {
         let fields: Vec<String> = (0..WIDE_COLUMNS).map(|column| format!("{}", number * column % 9973)).collect();
         format!("{text}{}\n", fields.join(","))
@@ -126,7 +134,13 @@ fn cases() -> Vec<Case> {
         Case {
             key: "in/a.csv.gz",
             text_bytes,
-            ..plain("gzip csv", &columns.replace("source: {", "source: { csv: { header: false },"), "", same(gzip(&text)), 48 * MIB)
+            ..plain(
+                "gzip csv",
+                &columns.replace("source: {", "source: { csv: { header: false },"),
+                "",
+                same(gzip(&text)),
+                48 * MIB,
+            )
         },
         Case { key: "in/a.ndjson", ..plain("ndjson", &columns, "", same(json_lines()), 48 * MIB) },
         plain(
@@ -169,7 +183,8 @@ async fn peak(case: &Case, bytes: u64) -> (usize, Result<Extracted, StageError>)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peak_memory_does_not_grow_with_the_object() {
-    let large_bytes = std::env::var("STEPWELL_MEMORY_BYTES").map_or(LARGE_BYTES, |bytes| bytes.parse().expect("a number"));
+    let large_bytes =
+        std::env::var("STEPWELL_MEMORY_BYTES").map_or(LARGE_BYTES, |bytes| bytes.parse().expect("a number"));
     let wanted = std::env::var("STEPWELL_MEMORY_CASE").unwrap_or_default();
     let mut failures = Vec::new();
     for case in cases().iter().filter(|case| case.name.contains(&wanted)) {

@@ -23,7 +23,7 @@ use stepwell_pipeline::{
     manifest::{ExtractManifest, Timing},
     progress::Unwatched,
     request::RunRequest,
-    stage::{Budget, Buckets, HashKey, Limits, StageContext},
+    stage::{Buckets, Budget, HashKey, Limits, StageContext},
     store::{self, MemoryStores, ObjectRef},
 };
 
@@ -152,7 +152,8 @@ fn ndjson() -> String {
             text.push_str("{\"id\": 1,\n");
             continue;
         }
-        let price = if number % 41 == 7 { "\"dear\"".to_owned() } else { format!("{}.{:02}", number % 1000, number % 100) };
+        let price =
+            if number % 41 == 7 { "\"dear\"".to_owned() } else { format!("{}.{:02}", number % 1000, number % 100) };
         let extra = if number % 2 == 0 { ", \"vip\": true" } else { "" };
         writeln!(
             text,
@@ -166,8 +167,7 @@ fn ndjson() -> String {
 }
 
 fn json() -> String {
-    let records: Vec<String> =
-        ndjson().lines().filter(|line| line.ends_with('}')).map(str::to_owned).collect();
+    let records: Vec<String> = ndjson().lines().filter(|line| line.ends_with('}')).map(str::to_owned).collect();
     format!("{{\"page\": 1, \"data\": {{\"items\": [\n{}\n]}}, \"next\": null}}", records.join(",\n"))
 }
 
@@ -303,5 +303,6 @@ async fn of_json_lines() {
 
 #[tokio::test]
 async fn of_a_json_document() {
-    any_cut_gives_the_same(source("in/a.json", "format: json, json: { records: data.items }", json().into_bytes())).await;
+    any_cut_gives_the_same(source("in/a.json", "format: json, json: { records: data.items }", json().into_bytes()))
+        .await;
 }
