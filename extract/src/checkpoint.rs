@@ -60,12 +60,7 @@ pub(crate) async fn find(target: &Target) -> Result<Option<Checkpoint>, StageErr
 
 impl Checkpoint {
     /// Saves it, with the accepted records that are in no part and the values that unique columns have seen.
-    pub(crate) async fn save(
-        &self,
-        target: &Target,
-        rest: &RecordBatch,
-        seen: Vec<Vec<u8>>,
-    ) -> Result<(), StageError> {
+    pub(crate) async fn save(&self, target: &Target, rest: &RecordBatch, seen: Vec<Vec<u8>>) -> Result<(), StageError> {
         let prefix = prefix(self.round);
         target.put(&format!("{prefix}/rest.arrow"), to_ipc(rest)?).await?;
         for (column, seen) in seen.into_iter().enumerate() {
@@ -108,7 +103,8 @@ async fn read(target: &Target, name: &str) -> Result<bytes::Bytes, StageError> {
     let object = target.object(name);
     let found = store::get(target.stores(), &object).await?;
     let (bytes, _) = found.ok_or_else(|| {
-        let message = format!("{object} is gone, though a checkpoint names it; start a new execution under a changed spec");
+        let message =
+            format!("{object} is gone, though a checkpoint names it; start a new execution under a changed spec");
         StageError::new(ErrorKind::InvalidInput, message)
     })?;
     Ok(bytes)

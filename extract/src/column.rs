@@ -111,13 +111,15 @@ typed! {
 
 impl Typed {
     fn new(column: &Column, wrong: &mut Vec<String>) -> Result<Self, String> {
-        Ok(with_parser!(&column.column_type, parser => Fixed::new(parser, column, wrong).into(), _ => {
-            match &column.column_type {
-                ColumnType::Binary(encoding) => Bytes::new(*encoding, column, wrong).into(),
-                ColumnType::List(_) | ColumnType::Struct(_) => Nested::new(column, wrong)?.into(),
-                _ => Text::new(column, wrong).into(),
-            }
-        }))
+        Ok(
+            with_parser!(&column.column_type, column.column_type.staged_type(), parser => Fixed::new(parser, column, wrong).into(), _ => {
+                match &column.column_type {
+                    ColumnType::Binary(encoding) => Bytes::new(*encoding, column, wrong).into(),
+                    ColumnType::List(_) | ColumnType::Struct(_) => Nested::new(column, wrong)?.into(),
+                    _ => Text::new(column, wrong).into(),
+                }
+            }),
+        )
     }
 }
 
@@ -187,11 +189,6 @@ impl ColumnParser {
     /// How many values are kept.
     pub(crate) fn len(&self) -> usize {
         self.masked.as_ref().map_or_else(|| each!(&self.typed, values => values.len()), Masked::len)
-    }
-
-    /// The memory of the kept values, in bytes, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.masked.as_ref().map_or_else(|| each!(&self.typed, values => values.bytes()), Masked::bytes)
     }
 
     /// The first `records` kept values, of which there are as many; the rest stays. Of the column's staged type; of

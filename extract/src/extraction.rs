@@ -17,11 +17,7 @@ use crate::{
     checkpoint::{self, Checkpoint, Position},
     column::Fields,
     decode::{
-        Block, Place, TextDecoder,
-        csv::CsvDecoder,
-        json_text::JsonText,
-        typed_records::TypedRecords,
-        windows::Windows,
+        Block, Place, TextDecoder, csv::CsvDecoder, json_text::JsonText, typed_records::TypedRecords, windows::Windows,
     },
     output::{Framing, PartWriter, RejectWriter, Target},
     sift::Sifter,
@@ -85,7 +81,7 @@ impl<'a> Extraction<'a> {
         let parts = resumed.as_ref().map(|checkpoint| checkpoint.parts.clone()).unwrap_or_default();
         let is_masked = |column: usize| matches!(spec.columns[column].pii, Some(Pii::Redact | Pii::Drop));
         Ok(Self {
-            parts: PartWriter::new(context, run, spec.arrow_schema(), parts),
+            parts: PartWriter::new(context, run, spec.staged_schema(), parts),
             rejects: None,
             round: resumed.as_ref().map_or(1, |checkpoint| checkpoint.round + 1),
             masked: (0..spec.columns.len()).filter(|column| is_masked(*column)).collect(),
@@ -130,7 +126,7 @@ impl<'a> Extraction<'a> {
             }
             next = files.next().await?;
         }
-        self.drain(true, || Position::default()).await
+        self.drain(true, Position::default).await
     }
 
     async fn open_rejects(&mut self, format: Format) -> Result<(), StageError> {
@@ -169,12 +165,7 @@ impl<'a> Extraction<'a> {
         let mut windows = Windows::new(text, start);
         let mut bytes_seen = 0;
         loop {
-            let position = || Position {
-                file: number,
-                text: windows.position(),
-                original,
-                decoder: decoder.save(),
-            };
+            let position = || Position { file: number, text: windows.position(), original, decoder: decoder.save() };
             if !self.drain(false, position).await? {
                 return Ok(false);
             }

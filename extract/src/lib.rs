@@ -5,6 +5,8 @@ mod checkpoint;
 mod column;
 mod decode;
 mod extraction;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod infer;
 mod output;
 mod pin;

@@ -2,8 +2,10 @@
 
 mod sketch;
 
+use std::cmp::Ordering;
+
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, StringArray},
     compute,
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -17,6 +19,8 @@ use stepwell_pipeline::manifest::ColumnProfile;
 use self::sketch::DistinctSketch;
 
 const TEXT_CHARS_MAX: usize = 100;
+/// How much of a text is compared at once.
+const BEGINNING_BYTES: usize = 16;
 
 /// Observes the values of one column. Serialised, it goes on in another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,7 +98,7 @@ impl ColumnProfiler {
             }
             DataType::Utf8 => {
                 let array = array.as_string::<i32>();
-                if let (Some(least), Some(greatest)) = (compute::min_string(array), compute::max_string(array)) {
+                if let Some((least, greatest)) = text_bounds(array) {
                     self.widen(Bounds::Text(excerpt(least), excerpt(greatest)));
                 }
                 array.iter().flatten().for_each(|value| self.distinct.insert_bytes(value.as_bytes()));
@@ -143,6 +147,50 @@ impl ColumnProfiler {
             distinct_estimate: self.distinct.estimate(),
         }
     }
+}
+
+/// The least and the greatest text. The first sixteen bytes decide nearly always.
+fn text_bounds(array: &StringArray) -> Option<(&str, &str)> {
+    let first = array.iter().flatten().next()?;
+    let (mut least, mut greatest) = ((beginning(first), first), (beginning(first), first));
+    for text in array.iter().flatten() {
+        let candidate = (beginning(text), text);
+        if is_before(candidate, least) {
+            least = candidate;
+        }
+        if is_before(greatest, candidate) {
+            greatest = candidate;
+        }
+    }
+    Some((least.1, greatest.1))
+}
+
+fn is_before(left: (u128, &str), right: (u128, &str)) -> bool {
+    match left.0.cmp(&right.0) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        // Of texts that are no longer than their beginning, the shorter ends in zeros of its own.
+        Ordering::Equal if left.1.len() <= BEGINNING_BYTES && right.1.len() <= BEGINNING_BYTES => {
+            left.1.len() < right.1.len()
+        }
+        Ordering::Equal => left.1 < right.1,
+    }
+}
+
+/// The first bytes, zeros where there are fewer, as a number that is in the order of the texts.
+fn beginning(text: &str) -> u128 {
+    let bytes = text.as_bytes();
+    if let Some(first) = bytes.first_chunk::<BEGINNING_BYTES>() {
+        return u128::from_be_bytes(*first);
+    }
+    let (high, low) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) if bytes.len() > 8 => {
+            (u64::from_be_bytes(*first), u64::from_be_bytes(*last) << (8 * (BEGINNING_BYTES - bytes.len())))
+        }
+        (Some(first), _) => (u64::from_be_bytes(*first), 0),
+        _ => (bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte) << (56 - 8 * at)), 0),
+    };
+    u128::from(high) << 64 | u128::from(low)
 }
 
 fn whole_text(value: i128, data_type: &DataType) -> String {
@@ -209,6 +257,21 @@ mod tests {
 
     fn bounds(profile: &ColumnProfile) -> (Option<&str>, Option<&str>) {
         (profile.min.as_deref(), profile.max.as_deref())
+    }
+
+    #[test]
+    fn texts_are_ordered_as_strings_are() {
+        let long = "0123456789abcdef";
+        let mut texts: Vec<String> = (0..=long.len()).map(|end| long[..end].to_owned()).collect();
+        texts.extend(
+            ["\0", "0\0", "01234567\0", "0123456789abcdef\0", "0123456789abcdefZ", "é", "a"].map(str::to_owned),
+        );
+        for left in &texts {
+            for right in &texts {
+                let pair = |text| (beginning(text), text);
+                assert_eq!(is_before(pair(left), pair(right)), left < right, "{left:?} {right:?}");
+            }
+        }
     }
 
     #[test]

@@ -41,7 +41,6 @@ pub(crate) struct Sifter {
     profile: Vec<ColumnProfiler>,
     batches: BatchCuts,
     faults: Faults,
-    selected: Vec<u32>,
     records_read: u64,
 }
 
@@ -77,7 +76,7 @@ impl Sifter {
         let is_kept: Vec<bool> = declared.iter().map(|column| column.pii != Some(Pii::Drop)).collect();
         let profiled = declared.iter().zip(&is_kept).filter(|(_, kept)| **kept).map(|(column, _)| column);
         Ok(Self {
-            schema: spec.arrow_schema(),
+            schema: spec.staged_schema(),
             profile: profiled
                 .map(|column| ColumnProfiler::new(&column.name, column.column_type.to_string(), declared.len()))
                 .collect(),
@@ -89,7 +88,6 @@ impl Sifter {
             is_kept,
             batches: BatchCuts::new(context.limits.batch_records),
             faults: Faults::new(0),
-            selected: Vec::new(),
             columns,
             records_read: 0,
         })
@@ -121,12 +119,8 @@ impl Sifter {
         }
         self.check_conditions(block);
         self.check_unique(block)?;
-        self.selected.clear();
-        if self.faults.any() {
-            let faults = &self.faults;
-            self.selected.extend((0..records as u32).filter(|record| !faults.is_bad(*record as usize)));
-        }
-        let selection = if self.faults.any() { Selection::Some(&self.selected) } else { Selection::All(records) };
+        let good = if self.faults.any() { Some(self.faults.good()) } else { None };
+        let selection = good.as_deref().map_or(Selection::All(records), Selection::Some);
         for (column, parser) in self.columns.iter_mut().enumerate() {
             let cells = if column < declared { block.cells(column) } else { block.extra() };
             parser.keep(&cells, &selection);
@@ -247,9 +241,13 @@ impl Sifter {
             }
             keys.clear();
             keys.extend(
-                self.unique.iter().zip(&cells).map(|(unique, cells)| self.columns[unique.column].unique_key(cells, record)),
+                self.unique
+                    .iter()
+                    .zip(&cells)
+                    .map(|(unique, cells)| self.columns[unique.column].unique_key(cells, record)),
             );
-            let seen = |(unique, key): (&UniqueColumn, &Option<u128>)| key.is_some_and(|key| unique.seen.contains(&key));
+            let seen =
+                |(unique, key): (&UniqueColumn, &Option<u128>)| key.is_some_and(|key| unique.seen.contains(&key));
             if let Some(repeated) = self.unique.iter().zip(&keys).position(seen) {
                 self.faults.add(
                     record,

@@ -130,6 +130,7 @@ pub(crate) struct File {
 
 impl File {
     /// How it is compressed.
+    #[cfg(test)]
     pub(crate) fn compression(&self) -> Compression {
         self.compression
     }

@@ -1,6 +1,6 @@
 //! Runs executions of the state machine in process, with the stage libraries as its functions.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, env, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use stepwell_pipeline::{
     progress::Progress,
     request::RunRequest,
     run::short_hash,
-    stage::{Buckets, StageContext},
+    stage::{Buckets, HashKey, StageContext},
     store::{self, ObjectRef},
 };
 use stepwell_statemachine::{
@@ -23,6 +23,9 @@ use crate::directory::DirectoryStores;
 /// The folders of a local directory, by the names of the buckets that they stand for.
 pub const BUCKETS: [&str; 3] = ["landing", "work", "lake"];
 
+/// The variable that a function finds the key of `pii: hash` in, too.
+const HASH_KEY: &str = "PII_HASH_KEY";
+
 /// A deployment on this machine: buckets in a directory, functions in process.
 pub struct Executor {
     machine: StateMachine,
@@ -31,14 +34,17 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// The deployment in a directory, which is made if it is not there.
+    /// The deployment in a directory, which is made if it is not there. As in a function, the environment's
+    /// `PII_HASH_KEY` is the key of `pii: hash`.
     ///
     /// # Errors
     /// What the file system says, or what is wrong with the state machine.
     pub fn open(directory: &Path, progress: Arc<dyn Progress>) -> Result<Self, Box<dyn std::error::Error>> {
         let stores = DirectoryStores::open(directory, &BUCKETS)?;
         let [landing, work, lake] = BUCKETS.map(str::to_owned);
-        let context = StageContext::new(Arc::new(stores.clone()), Buckets { landing, work, lake }, progress);
+        let buckets = Buckets { landing, work, lake };
+        let hash_key = env::var(HASH_KEY).ok().filter(|key| !key.is_empty()).map(|key| HashKey::new(key.as_bytes()));
+        let context = StageContext { hash_key, ..StageContext::new(Arc::new(stores.clone()), buckets, progress) };
         let functions = ["Extract", "Transform", "Load", "Notify"]
             .map(|stage| (format!("{stage}FunctionArn"), stage.to_lowercase()));
         Ok(Self {

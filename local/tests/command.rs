@@ -137,7 +137,12 @@ fn a_run_that_fails_ends_in_1_with_the_error_by_name() {
     let cases = [
         ("empty.csv", "", "UnreadableSource", "is empty: it has 0 bytes"),
         ("header.csv", "ib\n1\n", "SchemaMismatch", "missing `id` (is it `ib`?); extra `ib`"),
-        ("utf16.csv", "\u{0}i\u{0}d", "UnreadableSource", "binary data or UTF-16 text"),
+        (
+            "utf16.csv",
+            "\u{0}i\u{0}d",
+            "UnreadableSource",
+            "UTF-16 without a byte order mark? Then say `encoding: utf-16be`",
+        ),
         ("rejects.csv", "id\n1\nx\n", "TooManyRejects", "1 × invalid_value in `id`, first on line 3"),
     ];
     for (file, content, error, message) in cases {

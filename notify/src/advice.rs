@@ -24,7 +24,9 @@ pub(crate) fn advice(error: &str, stage: Stage, buckets: &Buckets) -> String {
         ErrorKind::OutOfTime => {
             "give the function more memory, which also gives it more CPU, or more time; then press Redrive.".to_owned()
         }
-        ErrorKind::InvalidInput => "start a New execution with a corrected input.".to_owned(),
+        ErrorKind::InvalidInput => "put right what the message names, then start a New execution; with a corrected \
+                                    input, if that was what is wrong."
+            .to_owned(),
         ErrorKind::InvalidSpec => format!("mend the spec under {specs}, {with_mended_spec}"),
         ErrorKind::NoPipeline => {
             format!("put a spec whose `match` fits the key under {specs}, or mend one; {with_mended_spec}")

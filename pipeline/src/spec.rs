@@ -201,9 +201,18 @@ impl CheckedSpec {
     ///
     /// Columns that `pii` drops are not in it; those that it hashes or redacts are text.
     pub fn arrow_schema(&self) -> SchemaRef {
+        self.schema_of(ColumnType::arrow_type)
+    }
+
+    /// The schema of the parts that hold the accepted records.
+    pub fn staged_schema(&self) -> SchemaRef {
+        self.schema_of(ColumnType::staged_type)
+    }
+
+    fn schema_of(&self, data_type: fn(&ColumnType) -> DataType) -> SchemaRef {
         let kept = self.columns.iter().filter(|column| column.pii != Some(Pii::Drop));
         let field = |column: &Column| {
-            let data_type = if column.pii.is_some() { DataType::Utf8 } else { column.column_type.arrow_type() };
+            let data_type = if column.pii.is_some() { DataType::Utf8 } else { data_type(&column.column_type) };
             Field::new(&column.name, data_type, !column.required)
         };
         let extra =

@@ -189,7 +189,8 @@ async fn a_stage_that_has_more_to_do_is_called_again_with_what_it_gave() {
         .answers("transform", [Answer::Gives(json!({ "from": "extract", "more": true }))]);
     let execution = world.run(&shipped()).await;
     assert_eq!(execution.status, Status::Succeeded);
-    let inputs = |who: &str| world.payloads(who).into_iter().map(|payload| payload["input"].clone()).collect::<Vec<_>>();
+    let inputs =
+        |who: &str| world.payloads(who).into_iter().map(|payload| payload["input"].clone()).collect::<Vec<_>>();
     let extract = inputs("extract");
     assert_eq!(extract.len(), 4);
     assert_eq!(extract[1]["round"], 1);

@@ -21,6 +21,7 @@ pub(crate) struct Positions {
 }
 
 impl Positions {
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[u32] {
         &self.buffer[..self.len]
     }
@@ -100,6 +101,7 @@ impl Index {
     }
 
     /// How many records there are.
+    #[inline]
     #[must_use]
     pub fn records(&self) -> usize {
         self.record_ends.len()
@@ -109,30 +111,35 @@ impl Index {
     ///
     /// A record's first field begins where the record starts, each other one a delimiter's length behind the end of
     /// the field before it.
+    #[inline]
     #[must_use]
     pub fn field_ends(&self) -> &[u32] {
         self.field_ends.as_slice()
     }
 
     /// Where each record starts.
+    #[inline]
     #[must_use]
     pub fn record_starts(&self) -> &[u32] {
         self.record_starts.as_slice()
     }
 
     /// Where each record ends, its line end left out.
+    #[inline]
     #[must_use]
     pub fn record_ends(&self) -> &[u32] {
         self.record_ends.as_slice()
     }
 
     /// Where each record's fields begin in [`Index::field_ends`], and a last entry, where those of one more would.
+    #[inline]
     #[must_use]
     pub fn first_fields(&self) -> &[u32] {
         self.first_fields.as_slice()
     }
 
     /// How many fields every record has; `None` if records differ or there are none.
+    #[inline]
     #[must_use]
     pub fn regular_fields(&self) -> Option<usize> {
         self.regular_fields
@@ -145,12 +152,14 @@ impl Index {
     }
 
     /// Whether a quote or an escape occurs in the consumed bytes. Without one the raw fields are the values.
+    #[inline]
     #[must_use]
     pub fn has_quotes(&self) -> bool {
         self.has_quotes
     }
 
     /// Whether all consumed bytes are ASCII.
+    #[inline]
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         self.is_ascii

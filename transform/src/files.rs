@@ -6,6 +6,7 @@ mod file;
 mod pages;
 mod partition;
 mod sample;
+mod shelf;
 mod upload;
 mod writer;
 

@@ -46,11 +46,10 @@ pub(crate) async fn run(
     started: SystemTime,
 ) -> Result<Option<TransformManifest>, StageError> {
     let references = References::open(context, spec).await?;
-    let all = || InputTable::new(context, spec.arrow_schema(), &source.parts);
-    let in_groups = spec.dedupe.is_none() && sql::is_row_wise(spec, &context.limits, all(), &references).await?;
+    let all = InputTable::new(context, spec.arrow_schema(), &source.parts);
+    let in_groups = spec.dedupe.is_none() && sql::is_row_wise(spec, &context.limits, all, &references).await?;
     let group_parts = if in_groups { context.limits.group_parts.max(1) } else { source.parts.len().max(1) };
-    let groups: Vec<&[Part]> =
-        if in_groups { source.parts.chunks(group_parts).collect() } else { vec![&source.parts] };
+    let groups: Vec<&[Part]> = if in_groups { source.parts.chunks(group_parts).collect() } else { vec![&source.parts] };
     let basis = Basis {
         parts: source.parts.len(),
         records_accepted: source.records_accepted,
@@ -126,10 +125,11 @@ struct Group<'a> {
 impl Group<'_> {
     /// Runs the SQL over the group and writes what it gives.
     async fn write(&self) -> Result<(Vec<DataFile>, sql::Counts), StageError> {
-        let input = InputTable::new(self.context, self.spec.arrow_schema(), self.parts);
+        let schema = InputTable::schema_of(self.context, self.spec.arrow_schema(), self.parts).await?;
+        let input = InputTable::new(self.context, schema, self.parts);
         let scanned = input.records();
         let query = Query::plan(self.spec, &self.context.limits, input, self.references).await?;
-        let layout = Layout::new(&self.source.run, self.index, self.spec, &self.source.profile);
+        let layout = Layout::new(&self.source.run, self.index, self.spec);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut files = FileWriter::new(self.context, layout, &query.schema(), threads)?;
         let mut batches = query.execute()?;

@@ -1,9 +1,9 @@
 //! From the declared type of a column to the parser of it.
 
-/// Evaluates an expression with the parser of a type whose values take a fixed size; another expression for other types.
+/// Evaluates an expression with the parser of a type whose values take a fixed size, kept as an Arrow type; another expression for other types.
 /// Errors of the parser's construction are returned as text by `?`.
 macro_rules! with_parser {
-    ($column_type:expr, $parser:ident => $then:expr, _ => $otherwise:expr) => {{
+    ($column_type:expr, $data_type:expr, $parser:ident => $then:expr, _ => $otherwise:expr) => {{
         use std::marker::PhantomData;
 
         use arrow::datatypes as types;
@@ -12,7 +12,7 @@ macro_rules! with_parser {
         use $crate::column::{decimal, number, temporal};
 
         let column_type: &ColumnType = $column_type;
-        let data_type = column_type.arrow_type();
+        let data_type = $data_type;
         macro_rules! then {
             ($made:expr) => {{
                 let $parser = $made;

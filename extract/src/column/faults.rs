@@ -47,6 +47,7 @@ impl Faults {
     }
 
     /// How many records have a fault.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.faults.len()
     }

@@ -182,10 +182,6 @@ impl<P: Parser> Values for Fixed<P> {
         self.kept.len()
     }
 
-    fn bytes(&self) -> usize {
-        size_of_val(self.kept.as_slice())
-    }
-
     fn take(&mut self, records: usize) -> ArrayRef {
         let nulls = self.kept_nulls.take(records);
         self.parser.array(split_front(&mut self.kept, records), nulls)

@@ -193,7 +193,7 @@ fn element(column_type: &ColumnType) -> Result<Box<dyn Element>, String> {
         (ColumnType::String | ColumnType::Binary(_), _) => {
             Box::new(Sequence { column_type, values: ByteStrings::default() })
         }
-        _ => with_parser!(&column_type, parser => Box::new(Scalar {
+        _ => with_parser!(&column_type, column_type.arrow_type(), parser => Box::new(Scalar {
             leaf: Leaf::new(parser),
             column_type: column_type.clone(),
         }) as Box<dyn Element>, _ => return Err(format!("`{column_type}` is no type within a list or struct"))),
@@ -301,10 +301,6 @@ impl Values for Nested {
 
     fn len(&self) -> usize {
         self.kept.iter().map(|array| array.len()).sum()
-    }
-
-    fn bytes(&self) -> usize {
-        self.kept.iter().map(|array| array.get_array_memory_size()).sum()
     }
 
     fn take(&mut self, records: usize) -> ArrayRef {

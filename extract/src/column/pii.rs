@@ -71,10 +71,6 @@ impl Masked {
         self.kept.len()
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.kept.bytes()
-    }
-
     pub(super) fn take(&mut self, records: usize) -> ArrayRef {
         match self.stand_in {
             StandIn::Dropped => Arc::new(NullArray::new(records)),

@@ -33,10 +33,6 @@ impl ByteStrings {
         self.ends.len()
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.len() + size_of_val(self.ends.as_slice())
-    }
-
     pub(super) fn clear(&mut self) {
         self.ends.clear();
         self.bytes.clear();
@@ -301,10 +297,6 @@ impl Values for Text {
         self.kept.len()
     }
 
-    fn bytes(&self) -> usize {
-        self.kept.bytes()
-    }
-
     fn take(&mut self, records: usize) -> ArrayRef {
         self.kept.take_strings(records)
     }
@@ -412,10 +404,6 @@ impl<D: Decode> Values for Bytes<D> {
 
     fn len(&self) -> usize {
         self.kept.len()
-    }
-
-    fn bytes(&self) -> usize {
-        self.kept.bytes()
     }
 
     fn take(&mut self, records: usize) -> ArrayRef {

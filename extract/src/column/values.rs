@@ -31,9 +31,6 @@ pub(super) trait Values {
     /// How many values are kept.
     fn len(&self) -> usize;
 
-    /// The memory of the kept values, in bytes, about.
-    fn bytes(&self) -> usize;
-
     /// The first kept values; the rest stays.
     fn take(&mut self, records: usize) -> ArrayRef;
 

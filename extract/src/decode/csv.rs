@@ -34,6 +34,7 @@ pub(crate) struct CsvDecoder<'s> {
     block_line: u64,
     /// Records of the index that are no records of the table: the header.
     leading: usize,
+    quoting: Quoting,
     /// The values of fields that are no part of the text, by the field's number in the index.
     unquoted: Vec<(u32, u32, u32)>,
     /// What no column declares of each record, where it is kept.
@@ -65,6 +66,7 @@ impl<'s> CsvDecoder<'s> {
             line: 1,
             block_line: 1,
             leading: 0,
+            quoting: Quoting::None,
             unquoted: Vec::new(),
             extra: Vec::new(),
             arena: Vec::new(),
@@ -108,6 +110,17 @@ impl<'s> CsvDecoder<'s> {
         Ok(())
     }
 
+    fn quoting_of(&self, text: &[u8]) -> Quoting {
+        let Some(quote) = self.dialect.quote.filter(|_| self.dialect.escape.is_none()) else {
+            return if self.dialect.escape.is_none() { Quoting::None } else { Quoting::Full };
+        };
+        if !self.index.has_quotes() {
+            return Quoting::None;
+        }
+        let is_simple = self.index.faults().is_empty() && memchr::memmem::find(text, &[quote, quote]).is_none();
+        if is_simple { Quoting::Simple(quote) } else { Quoting::Full }
+    }
+
     fn unquote(&mut self, text: &[u8]) {
         for record in self.leading..self.index.records() {
             let first = self.index.first_fields()[record];
@@ -146,8 +159,10 @@ impl<'s> CsvDecoder<'s> {
     /// A field without its quotes. The record must have it.
     fn value<'a>(&'a self, text: &'a [u8], record: usize, field: usize) -> &'a [u8] {
         let raw = self.index.field(text, record, field);
-        if !self.index.has_quotes() && self.dialect.escape.is_none() {
-            return raw;
+        match self.quoting {
+            Quoting::None => return raw,
+            Quoting::Simple(quote) => return stripped(raw, quote),
+            Quoting::Full => {}
         }
         let number = self.index.first_fields()[record] + field as u32;
         match self.unquoted.binary_search_by_key(&number, |(number, ..)| *number) {
@@ -160,6 +175,26 @@ impl<'s> CsvDecoder<'s> {
                 Unquoted::Appended(_) => raw,
             },
         }
+    }
+}
+
+/// What must be done to the fields of a block to have their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quoting {
+    /// Nothing: there is neither a quote nor an escape.
+    None,
+    /// Quotes are only around whole fields, and no quote is within one.
+    Simple(u8),
+    /// Quotes within fields, or escapes.
+    Full,
+}
+
+/// A field of simple quoting without its quotes.
+#[inline]
+fn stripped(raw: &[u8], quote: u8) -> &[u8] {
+    match raw {
+        [first, inner @ .., last] if *first == quote && *last == quote => inner,
+        _ => raw,
     }
 }
 
@@ -192,7 +227,8 @@ impl TextDecoder for CsvDecoder<'_> {
             self.take_header(text)?;
             self.leading = 1;
         }
-        if self.index.has_quotes() || self.dialect.escape.is_some() {
+        self.quoting = self.quoting_of(&text[..consumed]);
+        if self.quoting == Quoting::Full {
             self.unquote(text);
         }
         if self.spec.spec.unknown_columns == UnknownColumns::Keep {
@@ -288,8 +324,7 @@ impl Block for CsvBlock<'_> {
         for record in 0..self.records() {
             let fields = self.fields(record);
             if fields != layout.fields() {
-                let code =
-                    if fields < layout.fields() { RejectCode::TooFewFields } else { RejectCode::TooManyFields };
+                let code = if fields < layout.fields() { RejectCode::TooFewFields } else { RejectCode::TooManyFields };
                 let message = format!("the record has {fields} fields where {} are declared", layout.fields());
                 faults.add(record, None, code, message);
             }
@@ -374,10 +409,10 @@ impl Fields for CsvCells<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn cell(&self, record: usize) -> Option<Cell<'_>> {
         match self {
-            Self::Field(field) if field.is_plain => {
+            Self::Field(field) if field.quoting != Quoting::Full => {
                 field.range(record).map(|range| Cell::new(&field.text[range.start..], range.len()))
             }
             _ => self.get(record).map(Cell::from),
@@ -398,8 +433,7 @@ pub(crate) struct FieldCells<'a> {
     text: &'a [u8],
     records: usize,
     field: usize,
-    /// Whether fields are what stands in the text: there is neither a quote nor an escape.
-    is_plain: bool,
+    quoting: Quoting,
     ends: &'a [u32],
     /// By record, without the header.
     starts: &'a [u32],
@@ -417,7 +451,7 @@ impl<'a> FieldCells<'a> {
             text: block.text,
             records,
             field,
-            is_plain: !index.has_quotes() && decoder.dialect.escape.is_none(),
+            quoting: decoder.quoting,
             ends: index.field_ends(),
             starts: &index.record_starts()[decoder.leading..],
             first_fields: &index.first_fields()[decoder.leading..],
@@ -425,8 +459,8 @@ impl<'a> FieldCells<'a> {
         }
     }
 
-    /// Where the field stands, unless the record has fewer.
-    #[inline]
+    /// Where the value stands, unless the record has fewer fields. With full quoting that is where the field stands.
+    #[inline(always)]
     fn range(&self, record: usize) -> Option<std::ops::Range<usize>> {
         let number = self.first_fields[record] as usize + self.field;
         if number >= self.first_fields[record + 1] as usize {
@@ -436,13 +470,17 @@ impl<'a> FieldCells<'a> {
             0 => self.starts[record] as usize,
             _ => self.ends[number - 1] as usize + self.delimiter_bytes,
         };
-        Some(start..self.ends[number] as usize)
+        let end = self.ends[number] as usize;
+        match self.quoting {
+            Quoting::Simple(quote) if end - start >= 2 && self.text[start] == quote => Some(start + 1..end - 1),
+            _ => Some(start..end),
+        }
     }
 
     #[inline]
     fn get(&self, record: usize) -> Option<&[u8]> {
         let range = self.range(record)?;
-        if self.is_plain {
+        if self.quoting != Quoting::Full {
             return Some(&self.text[range]);
         }
         Some(self.decoder.value(self.text, record + self.decoder.leading, self.field))

@@ -73,11 +73,9 @@ impl Layout {
             }
         }
         let is_needed = |column: usize| spec.columns[column].required && spec.columns[column].default.is_none();
-        let absent: Vec<usize> =
-            (0..spec.columns.len()).filter(|column| field_of_column[*column].is_none()).collect();
+        let absent: Vec<usize> = (0..spec.columns.len()).filter(|column| field_of_column[*column].is_none()).collect();
         let nothing_fits = absent.len() == spec.columns.len();
-        let missing: Vec<usize> =
-            absent.into_iter().filter(|column| nothing_fits || is_needed(*column)).collect();
+        let missing: Vec<usize> = absent.into_iter().filter(|column| nothing_fits || is_needed(*column)).collect();
         if !missing.is_empty() {
             let named = missing.iter().map(|column| with_nearest(&spec.columns[*column].path[0], &extra_names));
             faults.push(format!("missing {}", listed(named, missing.len())));
@@ -95,11 +93,7 @@ impl Layout {
         }
         Err(StageError::new(
             ErrorKind::SchemaMismatch,
-            format!(
-                "the header of {object} does not fit the schema of `{}`: {}",
-                spec.name(),
-                faults.join("; ")
-            ),
+            format!("the header of {object} does not fit the schema of `{}`: {}", spec.name(), faults.join("; ")),
         ))
     }
 

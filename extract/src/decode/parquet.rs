@@ -61,6 +61,7 @@ impl ParquetFile {
     }
 
     /// How many records the footer promises.
+    #[cfg(test)]
     pub(crate) fn records(&self) -> u64 {
         let groups = self.metadata.metadata().row_groups();
         groups.iter().map(|group| group.num_rows().unsigned_abs()).fold(0, u64::saturating_add)
@@ -89,16 +90,21 @@ async fn footer_bytes(object: &Object) -> Result<Bytes, StageError> {
         [.., b'P', b'A', b'R', b'E'] => {
             return Err(unreadable(object, "is an encrypted Parquet file; write it without encryption"));
         }
-        _ => return Err(unreadable(object, "does not end as a Parquet file does: it is cut off, or of another format")),
+        _ => {
+            return Err(unreadable(object, "does not end as a Parquet file does: it is cut off, or of another format"));
+        }
     };
     if footer_bytes > size - TAIL_BYTES {
         return Err(unreadable(object, "is a broken Parquet file: its footer would begin before the file does"));
     }
     if footer_bytes > FOOTER_BYTES_MAX {
-        return Err(unreadable(object, &format!(
-            "has a footer of {footer_bytes} bytes where {FOOTER_BYTES_MAX} are allowed; write it with fewer row groups or \
+        return Err(unreadable(
+            object,
+            &format!(
+                "has a footer of {footer_bytes} bytes where {FOOTER_BYTES_MAX} are allowed; write it with fewer row groups or \
              as several files"
-        )));
+            ),
+        ));
     }
     match rest.len().checked_sub(footer_bytes as usize) {
         Some(start) => Ok(end.slice(start..rest.len())),

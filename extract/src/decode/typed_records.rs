@@ -41,7 +41,8 @@ impl TypedRecords {
         let label = file.label();
         let (layout, blocks) = if format == Format::Parquet {
             let Some(object) = file.plain() else {
-                let message = format!("{label} is Parquet within another file; unpack it first: it is compressed in itself");
+                let message =
+                    format!("{label} is Parquet within another file; unpack it first: it is compressed in itself");
                 return Err(StageError::new(ErrorKind::UnreadableSource, message));
             };
             let parquet = ParquetFile::open(object.clone()).await?;

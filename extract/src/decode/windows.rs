@@ -31,7 +31,7 @@ impl Windows {
             chunk: Bytes::new(),
             carry: Vec::new(),
             shared: 0,
-            window_bytes: WINDOW_BYTES,
+            window_bytes: window_bytes(),
             ended: false,
             position,
         }
@@ -63,7 +63,7 @@ impl Windows {
         if bytes == 0 {
             return;
         }
-        self.window_bytes = WINDOW_BYTES;
+        self.window_bytes = window_bytes();
         if self.carry.is_empty() {
             self.chunk.advance(bytes);
             return;
@@ -122,4 +122,11 @@ impl Windows {
         }
         Ok(())
     }
+}
+
+fn window_bytes() -> usize {
+    #[cfg(fuzzing)]
+    return crate::fuzzing::at_most(WINDOW_BYTES);
+    #[cfg(not(fuzzing))]
+    WINDOW_BYTES
 }

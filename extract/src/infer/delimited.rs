@@ -69,6 +69,7 @@ fn describe(table: &mut Table, best: &Guess, quote: u8, comment: Option<u8>, has
         let more: Vec<_> = seen.values.null_spellings().into_keys().filter(|null| !nulls.contains(null)).collect();
         nulls.extend(more);
     }
+    table.columns.iter_mut().for_each(|seen| seen.values.share_nulls(&nulls));
     let nulls: Vec<_> = nulls.into_iter().map(super::write::quoted).collect();
     table.options.push(format!("nulls: [{}]", nulls.join(", ")));
 }

@@ -195,6 +195,15 @@ impl Values {
         self.typed > 0 && (self.is_number || is_temporal || self.is_boolean || self.has_decimal_comma)
     }
 
+    /// Takes texts for nulls that are so in other columns: a source has one list of them.
+    pub(super) fn share_nulls(&mut self, nulls: &[&str]) {
+        let (shared, others) =
+            std::mem::take(&mut self.suspects).into_iter().partition(|(text, _)| nulls.contains(text));
+        self.suspects = others;
+        let shared: BTreeMap<_, _> = shared;
+        self.nulls.extend(shared);
+    }
+
     /// The texts that mean null in this column, and how many of each were seen.
     pub(super) fn null_spellings(&self) -> BTreeMap<&'static str, u64> {
         let mut all = self.nulls.clone();

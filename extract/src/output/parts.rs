@@ -9,12 +9,7 @@ use arrow::{
     },
 };
 use bytes::Bytes;
-use stepwell_pipeline::{
-    ErrorKind, StageError,
-    manifest::Part,
-    run::Run,
-    stage::StageContext,
-};
+use stepwell_pipeline::{ErrorKind, StageError, manifest::Part, run::Run, stage::StageContext};
 
 use super::{Target, Upload};
 

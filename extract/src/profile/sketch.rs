@@ -51,11 +51,17 @@ impl DistinctSketch {
 
     pub(crate) fn insert_bytes(&mut self, bytes: &[u8]) {
         let mut hash = SEED ^ bytes.len() as u64;
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            hash = mix(hash ^ little_endian(word), MULTIPLIER);
+        let mut rest = bytes;
+        while let Some((word, behind)) = rest.split_first_chunk() {
+            hash = mix(hash ^ u64::from_le_bytes(*word), MULTIPLIER);
+            rest = behind;
         }
-        self.insert(mix(hash ^ little_endian(words.remainder()), FINISHER));
+        // The last eight bytes, some of them once more, where there are as many.
+        let last = match bytes.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        self.insert(mix(hash ^ last, FINISHER));
     }
 
     pub(crate) fn estimate(&self) -> u64 {
@@ -104,12 +110,6 @@ fn mix(left: u64, right: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-fn little_endian(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +121,9 @@ mod tests {
         assert_eq!(sketch.estimate(), 2000);
         let mut words = DistinctSketch::new(1);
         for _ in 0..3 {
-            ["", "a", "aaaaaaaa", "aaaaaaaaa", "aaaaaaaa\0"].iter().for_each(|text| words.insert_bytes(text.as_bytes()));
+            ["", "a", "aaaaaaaa", "aaaaaaaaa", "aaaaaaaa\0"]
+                .iter()
+                .for_each(|text| words.insert_bytes(text.as_bytes()));
         }
         assert_eq!(words.estimate(), 5);
     }

@@ -82,6 +82,21 @@ impl Body {
 
     /// The next bytes, or nothing at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, StageError> {
+        #[cfg(fuzzing)]
+        return self.next_piece().await;
+        #[cfg(not(fuzzing))]
+        self.next_chunk().await
+    }
+
+    #[cfg(fuzzing)]
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, StageError> {
+        let Some(chunk) = self.next_chunk().await? else { return Ok(None) };
+        let (piece, rest) = crate::fuzzing::split(chunk);
+        self.front = rest;
+        Ok(Some(piece))
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StageError> {
         if let Some(front) = self.front.take() {
             return Ok(Some(front));
         }
@@ -108,7 +123,7 @@ impl Body {
     pub(crate) async fn peek(&mut self, bytes: usize) -> Result<Bytes, StageError> {
         let mut front = self.front.take().unwrap_or_default();
         while front.len() < bytes {
-            let Some(chunk) = self.next().await? else { break };
+            let Some(chunk) = self.next_chunk().await? else { break };
             front = if front.is_empty() { chunk } else { [front, chunk].concat().into() };
         }
         self.front = (!front.is_empty()).then(|| front.clone());
@@ -127,7 +142,7 @@ impl Body {
             return Ok(());
         }
         while bytes > 0 {
-            let Some(mut chunk) = self.next().await? else { break };
+            let Some(mut chunk) = self.next_chunk().await? else { break };
             let skipped = usize::try_from(bytes).map_or(chunk.len(), |bytes| bytes.min(chunk.len()));
             bytes -= skipped as u64;
             chunk.advance(skipped);

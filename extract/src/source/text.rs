@@ -93,6 +93,7 @@ impl Text {
     }
 
     /// How the text's characters stand in the file.
+    #[cfg(test)]
     pub(crate) fn charset(&self) -> Charset {
         self.charset
     }

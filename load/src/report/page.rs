@@ -138,8 +138,8 @@ fn reason_row(reason: &ReasonCount) -> Markup {
         tr {
             td.number { (count(reason.records)) }
             td { (reason.column.as_deref().unwrap_or("–")) }
-            td { code { (reason.code.name()) } " " (reason.sample.message) }
-            td { "line " (count(reason.sample.line)) }
+            td.reason { code.code { (reason.code.name()) } " " (reason.sample.message) }
+            td.place { "line " (count(reason.sample.line)) }
             td { @if let Some(value) = &reason.sample.value { code { (value) } } }
         }
     }
@@ -166,7 +166,7 @@ fn column_row(column: &ColumnProfile, records: u64) -> Markup {
     html! {
         tr {
             td { b { (column.name) } }
-            td { code { (column.data_type) } }
+            td { code.type { (column.data_type) } }
             td.number { (count(column.nulls)) }
             td { div.meter { div style={ "width:" (percent(column.nulls, records.max(1))) "%" } {} } }
             td { (column.min.as_deref().unwrap_or("–")) }

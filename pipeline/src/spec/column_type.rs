@@ -156,6 +156,16 @@ impl ColumnType {
         }
     }
 
+    /// The Arrow type in which parts hold it: decimals of up to 18 digits as 64-bit integers, which halves their bytes.
+    pub fn staged_type(&self) -> DataType {
+        match self {
+            Self::Decimal { precision: precision @ ..=18, scale } => {
+                DataType::Decimal64(*precision, scale.cast_signed())
+            }
+            other => other.arrow_type(),
+        }
+    }
+
     /// The type of that name. `format` is given for dates, times, timestamps and binary only, `zone` for timestamps.
     ///
     /// # Errors

@@ -103,6 +103,8 @@ fn done(job: Job) -> Result<Done> {
             }
             Ok(Done::Written(column))
         }
-        Job::Close(column) => Ok(Done::Closed(column.writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<_>>()?)),
+        Job::Close(column) => {
+            Ok(Done::Closed(column.writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<_>>()?))
+        }
     }
 }

@@ -95,7 +95,9 @@ impl OpenFile {
         for root in self.writer.schema_descr().root_schema().get_fields().iter().zip(self.schema.fields()) {
             let (of_file, field) = root;
             let mut count = 0;
-            while leaves.next_if(|leaf| leaf.path().parts().first().is_some_and(|name| name == of_file.name())).is_some()
+            while leaves
+                .next_if(|leaf| leaf.path().parts().first().is_some_and(|name| name == of_file.name()))
+                .is_some()
             {
                 count += 1;
             }
@@ -117,12 +119,6 @@ impl OpenFile {
     /// About how many bytes the file has so far.
     pub(super) fn bytes(&self) -> u64 {
         self.upload.bytes() + self.group_bytes() as u64
-    }
-
-    /// The memory that values need which are not in finished pages.
-    pub(super) fn encoder_bytes(&self) -> usize {
-        let writers = self.columns.iter().flat_map(|column| &column.writers);
-        writers.map(|writer| writer.memory_size()).sum::<usize>().saturating_sub(self.pages.bytes())
     }
 
     /// The bytes of finished pages that are held, in memory or temporary storage.

@@ -53,6 +53,11 @@ impl PagePool {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner).write(&bytes)
     }
 
+    /// Holds bytes in temporary storage, whatever memory there is.
+    pub(super) fn store(&self, bytes: &[u8]) -> io::Result<Held> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
     pub(super) fn release(&self, held: Held) -> io::Result<Bytes> {
         match held {
             Held::Memory(bytes) => {

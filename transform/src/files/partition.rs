@@ -46,6 +46,11 @@ impl Partitioner {
         self.kept_schema.clone()
     }
 
+    /// How many directories were met so far.
+    pub(crate) fn directories(&self) -> usize {
+        self.names.len()
+    }
+
     /// The columns that the split batches hold.
     pub(crate) fn kept(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         batch.project(&self.kept)

@@ -18,7 +18,12 @@ const DICTIONARY_LARGE: usize = 1000;
 /// The encoding that suits a column, judged by its first values; nothing for a dictionary.
 pub(super) fn encoding(data_type: &DataType, arrays: &[ArrayRef]) -> Option<Encoding> {
     match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+        DataType::Utf8
+        | DataType::LargeUtf8
+        | DataType::Utf8View
+        | DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView => {
             let (distinct, values) = distinct_texts(arrays);
             is_mostly_unique(distinct, values).then_some(Encoding::DELTA_LENGTH_BYTE_ARRAY)
         }
@@ -54,8 +59,13 @@ fn delta_bits(values: &[i64]) -> u64 {
     let deltas: Vec<i64> = values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     let of_block = |block: &[i64]| {
         let least = block.iter().copied().min().unwrap_or_default();
-        let width = |part: &[i64]| part.iter().map(|delta| u64::BITS - delta.wrapping_sub(least).cast_unsigned().leading_zeros()).max();
-        block.chunks(DELTA_MINIBLOCK).map(|part| u64::from(width(part).unwrap_or_default()) * part.len() as u64).sum::<u64>()
+        let width = |part: &[i64]| {
+            part.iter().map(|delta| u64::BITS - delta.wrapping_sub(least).cast_unsigned().leading_zeros()).max()
+        };
+        block
+            .chunks(DELTA_MINIBLOCK)
+            .map(|part| u64::from(width(part).unwrap_or_default()) * part.len() as u64)
+            .sum::<u64>()
     };
     deltas.chunks(DELTA_BLOCK).map(of_block).sum()
 }
@@ -70,7 +80,9 @@ fn integers(data_type: &DataType, arrays: &[ArrayRef]) -> Option<Vec<i64>> {
                 values.extend(array.as_primitive::<Decimal128Type>().iter().flatten().map(|value| value as i64));
             }
             DataType::Decimal64(..) => values.extend(array.as_primitive::<Decimal64Type>().iter().flatten()),
-            DataType::Decimal32(..) => values.extend(array.as_primitive::<Decimal32Type>().iter().flatten().map(i64::from)),
+            DataType::Decimal32(..) => {
+                values.extend(array.as_primitive::<Decimal32Type>().iter().flatten().map(i64::from))
+            }
             DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..) => {
                 values.extend(cast(array, &DataType::Int64).ok()?.as_primitive::<Int64Type>().iter().flatten());
             }
@@ -87,7 +99,10 @@ fn integers(data_type: &DataType, arrays: &[ArrayRef]) -> Option<Vec<i64>> {
 fn distinct_texts(arrays: &[ArrayRef]) -> (usize, usize) {
     let mut hashes = Vec::new();
     for array in arrays {
-        let Ok(bytes) = cast(array, &DataType::Utf8).and_then(|text| cast(&text, &DataType::Binary)).or_else(|_| cast(array, &DataType::Binary)) else {
+        let Ok(bytes) = cast(array, &DataType::Utf8)
+            .and_then(|text| cast(&text, &DataType::Binary))
+            .or_else(|_| cast(array, &DataType::Binary))
+        else {
             return (0, 0);
         };
         let bytes = bytes.as_binary::<i32>();

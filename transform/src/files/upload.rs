@@ -7,7 +7,7 @@ use stepwell_pipeline::{ErrorKind, StageError, store};
 use super::pages::{Held, PagePool};
 
 /// A file of fewer bytes goes up in one request; a larger one in parts of this size. S3 wants at least 5 MiB.
-const PART_BYTES: usize = 8 * 1024 * 1024;
+const PART_BYTES: usize = 6 * 1024 * 1024;
 /// So many parts are under way while the next is gathered.
 const PARTS_UNDER_WAY: usize = 1;
 

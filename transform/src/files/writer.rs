@@ -1,15 +1,11 @@
-use std::{
-    collections::BTreeMap,
-    mem,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 use object_store::ObjectStore;
 use parquet::file::properties::WriterProperties;
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    manifest::{ColumnProfile, DataFile},
+    manifest::DataFile,
     run::Run,
     spec::CheckedSpec,
     stage::{Stage, StageContext},
@@ -23,26 +19,27 @@ use super::{
     file::OpenFile,
     pages::{FilePages, PagePool},
     partition::Partitioner,
+    shelf::Shelves,
     upload::Upload,
 };
 
 /// So many partitions from one object are taken for a mistake: their files would be too small to read well.
 const PARTITIONS_MAX: usize = 1000;
 /// Finished pages take at most so much memory; the rest waits in temporary storage.
-const PAGES_MEMORY_BYTES_MAX: usize = 40 * 1024 * 1024;
-/// Finished pages take at most about so much memory and temporary storage together.
-const PAGES_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Values that are not yet in finished pages take at most about so much memory.
-const ENCODER_BYTES_MAX: usize = 32 * 1024 * 1024;
+const PAGES_MEMORY_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// The same in tables with partitions, whose records wait in memory too.
+const PARTITIONED_PAGES_MEMORY_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// The pages of all files take at most about so much memory and temporary storage together.
+const PAGES_BYTES_MAX: usize = 192 * 1024 * 1024;
 /// A row group ends at so many records or bytes.
 const ROW_GROUP_RECORDS: u64 = 1024 * 1024;
-const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
+const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
 /// The encodings are chosen by so many of the first records or bytes.
-const SAMPLE_RECORDS: usize = 64 * 1024;
+const SAMPLE_RECORDS: usize = 32 * 1024;
 const SAMPLE_BYTES: usize = 8 * 1024 * 1024;
 /// Records are split by partition so many at a time, so that each file gets more than a few.
-const SPLIT_RECORDS: usize = 64 * 1024;
-const SPLIT_BYTES: usize = 8 * 1024 * 1024;
+const SPLIT_RECORDS: usize = 32 * 1024;
+const SPLIT_BYTES: usize = 4 * 1024 * 1024;
 /// The target size of a file where the spec has none.
 const FILE_MIB_DEFAULT: u64 = 128;
 
@@ -56,20 +53,24 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// What the spec says of the files of one group of parts; the profile tells how many different values there are.
-    pub(crate) fn new(run: &Run, group: usize, spec: &CheckedSpec, profile: &[ColumnProfile]) -> Self {
+    /// What the spec says of the files of one group of parts.
+    pub(crate) fn new(run: &Run, group: usize, spec: &CheckedSpec) -> Self {
         let load = &spec.spec.load;
-        let distinct = |name: &str| profile.iter().find(|column| column.name == name).map(|column| column.distinct_estimate);
         Self {
             run: run.clone(),
             group,
             partition_columns: spec.partition_columns().into_iter().map(str::to_owned).collect(),
             wishes: Wishes {
                 sort_by: load.sort_by.iter().map(|column| column.value.clone()).collect(),
-                bloom_filters: load.bloom_filters.iter().map(|column| (column.value.clone(), distinct(&column.value))).collect(),
+                bloom_filters: load.bloom_filters.iter().map(|column| column.value.clone()).collect(),
                 is_partitioned: !load.partition_by.is_empty(),
             },
-            target_bytes: load.file_mib.as_ref().map_or(FILE_MIB_DEFAULT, |mib| mib.value).max(1).saturating_mul(1024 * 1024),
+            target_bytes: load
+                .file_mib
+                .as_ref()
+                .map_or(FILE_MIB_DEFAULT, |mib| mib.value)
+                .max(1)
+                .saturating_mul(1024 * 1024),
         }
     }
 }
@@ -85,8 +86,9 @@ pub(crate) struct FileWriter {
     pool: Arc<PagePool>,
     properties: Option<WriterProperties>,
     gathered: Gathered,
+    shelves: Shelves,
     open: BTreeMap<Arc<str>, OpenFile>,
-    running: Option<(Vec<(Arc<str>, usize)>, Running)>,
+    running: Option<(Arc<str>, Running)>,
     numbers: BTreeMap<Arc<str>, u32>,
     finished: Vec<DataFile>,
 }
@@ -112,16 +114,25 @@ impl Gathered {
 }
 
 impl FileWriter {
-    pub(crate) fn new(context: &StageContext, layout: Layout, schema: &SchemaRef, threads: usize) -> Result<Self, StageError> {
+    pub(crate) fn new(
+        context: &StageContext,
+        layout: Layout,
+        schema: &SchemaRef,
+        threads: usize,
+    ) -> Result<Self, StageError> {
         let partitioner = Partitioner::new(schema, &layout.partition_columns).map_err(|error| {
             StageError::with_source(ErrorKind::InvalidSpec, "the SQL does not give every partition column", error)
         })?;
+        let memory_bytes =
+            if layout.wishes.is_partitioned { PARTITIONED_PAGES_MEMORY_BYTES_MAX } else { PAGES_MEMORY_BYTES_MAX };
+        let pool = Arc::new(PagePool::new(memory_bytes));
         Ok(Self {
             layout,
             bucket: context.stores.bucket(&context.buckets.work)?,
+            shelves: Shelves::new(partitioner.schema(), pool.clone()),
             partitioner,
             encoder: Encoder::new(threads),
-            pool: Arc::new(PagePool::new(PAGES_MEMORY_BYTES_MAX)),
+            pool,
             properties: None,
             gathered: Gathered::default(),
             open: BTreeMap::new(),
@@ -147,6 +158,10 @@ impl FileWriter {
     /// Returns the files, by partition.
     pub(crate) async fn finish(mut self) -> Result<Vec<DataFile>, StageError> {
         self.write_gathered().await?;
+        for directory in self.shelves.directories() {
+            self.write_shelf(&directory).await?;
+            self.finish_file(&directory).await?;
+        }
         self.settle().await?;
         for (_, file) in mem::take(&mut self.open) {
             self.finished.push(file.finish(&self.encoder).await?);
@@ -175,66 +190,83 @@ impl FileWriter {
         self.write_split(&all).await
     }
 
-    /// Begins to encode records, once those before are encoded.
+    /// Writes records where they belong, or keeps them until there are enough for their partition.
     async fn write_split(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
         let split = self.partitioner.split(batch).map_err(|error| encoding_failed(error.into()))?;
-        self.settle().await?;
-        let (mut owners, mut jobs) = (Vec::new(), Vec::new());
-        // Of records sorted by partition, no more come for the partitions before.
-        if !self.layout.wishes.sort_by.is_empty() && let [only] = &split[..] {
-            self.finish_all_but(&only.0).await?;
+        if self.partitioner.directories() > PARTITIONS_MAX {
+            let message = format!(
+                "the object has records for more than {PARTITIONS_MAX} partitions; partition by fewer or coarser columns"
+            );
+            return Err(StageError::new(ErrorKind::TransformFailed, message));
         }
+        let is_sorted = !self.layout.wishes.sort_by.is_empty();
         for (directory, rows) in split {
-            let of_file = self.file(&directory)?.jobs(&rows).map_err(encoding_failed)?;
-            owners.push((directory, of_file.len()));
-            jobs.extend(of_file);
-        }
-        self.running = Some((owners, self.encoder.start(jobs)));
-        Ok(())
-    }
-
-    async fn finish_all_but(&mut self, directory: &str) -> Result<(), StageError> {
-        let others: Vec<Arc<str>> = self.open.keys().filter(|name| &***name != directory).cloned().collect();
-        for other in others {
-            self.finish_file(&other).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for what is being encoded, and ends row groups and files that are large enough.
-    async fn settle(&mut self) -> Result<(), StageError> {
-        let Some((owners, running)) = self.running.take() else { return Ok(()) };
-        let mut done = running.join().await.map_err(encoding_failed)?.into_iter();
-        for (directory, columns) in owners {
-            let columns: Vec<Column> = done
-                .by_ref()
-                .take(columns)
-                .filter_map(|done| match done {
-                    Done::Written(column) => Some(column),
-                    Done::Closed(_) => None,
-                })
-                .collect();
-            let Some(file) = self.open.get_mut(&directory) else { continue };
-            file.put_back(columns);
-            if file.bytes() >= self.layout.target_bytes {
-                self.finish_file(&directory).await?;
-            } else if file.group_records() >= ROW_GROUP_RECORDS || file.group_bytes() >= ROW_GROUP_BYTES {
-                file.end_row_group(&self.encoder).await?;
+            if self.layout.wishes.is_partitioned && !is_sorted {
+                self.shelves.add(directory, rows).map_err(encoding_failed)?;
+                continue;
             }
+            // Of records sorted by partition, no more come for the partitions before.
+            let before = self.open.keys().find(|open| **open != directory).cloned();
+            if let Some(before) = before {
+                self.settle().await?;
+                self.finish_file(&before).await?;
+            }
+            self.encode(&directory, &rows).await?;
         }
-        self.bound_memory().await
+        while let Some(directory) = self.shelves.full() {
+            self.write_shelf(&directory).await?;
+        }
+        self.bound_pages().await
     }
 
-    /// Ends the largest row groups while values take too much memory, and the largest files while pages take too much
-    /// temporary storage.
-    async fn bound_memory(&mut self) -> Result<(), StageError> {
-        while self.open.values().map(OpenFile::encoder_bytes).sum::<usize>() > ENCODER_BYTES_MAX {
-            let Some(largest) = self.open.values_mut().max_by_key(|file| file.encoder_bytes()) else { break };
-            largest.end_row_group(&self.encoder).await?;
+    /// Makes a row group of what is kept of a partition.
+    async fn write_shelf(&mut self, directory: &Arc<str>) -> Result<(), StageError> {
+        let Some(batches) = self.shelves.take(directory) else { return Ok(()) };
+        for batch in batches {
+            self.encode(directory, &batch.map_err(encoding_failed)?).await?;
         }
+        self.settle().await?;
+        match self.open.get_mut(directory) {
+            Some(file) => file.end_row_group(&self.encoder).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to encode records, once those before are encoded.
+    async fn encode(&mut self, directory: &Arc<str>, rows: &RecordBatch) -> Result<(), StageError> {
+        self.settle().await?;
+        let jobs = self.file(directory)?.jobs(rows).map_err(encoding_failed)?;
+        self.running = Some((directory.clone(), self.encoder.start(jobs)));
+        Ok(())
+    }
+
+    /// Waits for what is being encoded, and ends the row group or the file if it is large enough.
+    async fn settle(&mut self) -> Result<(), StageError> {
+        let Some((directory, running)) = self.running.take() else { return Ok(()) };
+        let done = running.join().await.map_err(encoding_failed)?.into_iter();
+        let columns: Vec<Column> = done
+            .filter_map(|done| match done {
+                Done::Written(column) => Some(column),
+                Done::Closed(_) => None,
+            })
+            .collect();
+        let Some(file) = self.open.get_mut(&directory) else { return Ok(()) };
+        file.put_back(columns);
+        if file.bytes() >= self.layout.target_bytes {
+            return self.finish_file(&directory).await;
+        }
+        if file.group_records() >= ROW_GROUP_RECORDS || file.group_bytes() >= ROW_GROUP_BYTES {
+            return file.end_row_group(&self.encoder).await;
+        }
+        Ok(())
+    }
+
+    /// Ends the largest files while pages take too much temporary storage.
+    async fn bound_pages(&mut self) -> Result<(), StageError> {
         while self.open.values().map(OpenFile::held_bytes).sum::<usize>() > PAGES_BYTES_MAX {
             let largest = self.open.iter().max_by_key(|(_, file)| file.held_bytes()).map(|(name, _)| name.clone());
             let Some(largest) = largest else { break };
+            self.settle().await?;
             self.finish_file(&largest).await?;
         }
         Ok(())
@@ -258,12 +290,6 @@ impl FileWriter {
     }
 
     fn create(&mut self, directory: &Arc<str>) -> Result<OpenFile, StageError> {
-        if !self.numbers.contains_key(directory) && self.numbers.len() == PARTITIONS_MAX {
-            let message = format!(
-                "the object has records for more than {PARTITIONS_MAX} partitions; partition by fewer or coarser columns"
-            );
-            return Err(StageError::new(ErrorKind::TransformFailed, message));
-        }
         let number = self.numbers.entry(directory.clone()).or_default();
         let name = format!("{}-{:05}-{number:05}.parquet", self.layout.run.file_stem(), self.layout.group);
         *number += 1;

@@ -57,8 +57,12 @@ pub(super) async fn arrange(
     let order = Field::new(ORDER, DataType::UInt64, false);
     let result = plan.schema();
     let fields: Vec<_> = result.fields().iter().cloned().chain([Arc::new(order)]).collect();
-    let numbered =
-        Numbered { session: session.clone(), plan: plan.clone(), schema: Arc::new(Schema::new(fields)), given: given.clone() };
+    let numbered = Numbered {
+        session: session.clone(),
+        plan: plan.clone(),
+        schema: Arc::new(Schema::new(fields)),
+        given: given.clone(),
+    };
     let mut frame = session.read_table(Arc::new(ScanTable(Arc::new(numbered))))?;
     if let Some(dedupe) = &spec.dedupe {
         frame = deduplicated(frame, dedupe)?;
@@ -66,7 +70,9 @@ pub(super) async fn arrange(
     let sorted: Vec<&str> = match &load.sort_by[..] {
         [] => Vec::new(),
         // One partition after the other, so that one file is open at a time.
-        columns => spec.partition_columns().into_iter().chain(columns.iter().map(|column| column.value.as_str())).collect(),
+        columns => {
+            spec.partition_columns().into_iter().chain(columns.iter().map(|column| column.value.as_str())).collect()
+        }
     };
     let by: Vec<SortExpr> = sorted.iter().map(|name| ascending(name)).chain([ascending(ORDER)]).collect();
     let kept: Vec<Expr> = result.fields().iter().map(|field| column(field.name())).collect();

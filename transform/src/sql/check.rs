@@ -54,7 +54,10 @@ async fn whole(spec: &CheckedSpec, context: Option<&StageContext>) -> Result<Che
     let references = match (context, &spec.spec.transform.references[..]) {
         (_, []) => References::default(),
         (None, _) => {
-            session.state().sql_to_statement(&sql.value, &session.state().config_options().sql_parser.dialect).map_err(of_sql)?;
+            session
+                .state()
+                .sql_to_statement(&sql.value, &session.state().config_options().sql_parser.dialect)
+                .map_err(of_sql)?;
             return Ok(Checked::Parsed);
         }
         (Some(context), [first, ..]) => References::open(context, spec)
@@ -74,10 +77,17 @@ fn wrong_references(spec: &CheckedSpec) -> Vec<SpecError> {
     for reference in &spec.spec.transform.references {
         let (name, path) = (&reference.name, &reference.path);
         if !names.insert(&name.value) {
-            errors.push(error_at(spec, name, format!("there are two tables `{}`; name the reference otherwise", name.value)));
+            errors.push(error_at(
+                spec,
+                name,
+                format!("there are two tables `{}`; name the reference otherwise", name.value),
+            ));
         }
         if place(&any, &path.value).is_none() {
-            let message = format!("`{}` is no reference: write `lake/` or `work/` and the key of a Parquet file or folder", path.value);
+            let message = format!(
+                "`{}` is no reference: write `lake/` or `work/` and the key of a Parquet file or folder",
+                path.value
+            );
             errors.push(error_at(spec, path, message));
         }
     }
@@ -114,7 +124,8 @@ fn wrong_columns(spec: &CheckedSpec, schema: &Schema) -> Vec<SpecError> {
         }
     }
     for column in load.bloom_filters.iter().filter(|column| spec.partition_columns().contains(&column.value.as_str())) {
-        let message = format!("`{}` is a partition column and needs no bloom filter; files do not hold it", column.value);
+        let message =
+            format!("`{}` is a partition column and needs no bloom filter; files do not hold it", column.value);
         errors.push(error_at(spec, column, message));
     }
     if schema.fields().len() <= load.partition_by.len() {

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::RecordBatch,
+    array::{ArrayRef, AsArray, Decimal128Array, RecordBatch, RecordBatchOptions},
     buffer::Buffer,
-    datatypes::SchemaRef,
+    compute::cast,
+    datatypes::{DataType, Decimal64Type, FieldRef, Schema, SchemaRef},
+    error::ArrowError,
     ipc::{Block, reader::FileDecoder},
 };
 use bytes::Bytes;
@@ -35,6 +37,26 @@ pub(crate) struct InputTable {
 }
 
 impl InputTable {
+    /// The columns as the SQL sees them: of the declared types, whatever narrower ones the parts hold, except that
+    /// text may come as dictionaries or views.
+    ///
+    /// The engine's arithmetic is right for declared types only: it takes `1 - discount` for a whole number where
+    /// `discount` is a `Decimal64`.
+    pub(crate) async fn schema_of(
+        context: &StageContext,
+        declared: SchemaRef,
+        parts: &[Part],
+    ) -> Result<SchemaRef, StageError> {
+        let Some(first) = parts.first() else { return Ok(declared) };
+        let object = ObjectRef::new(&context.buckets.work, &first.key);
+        let staged = PartReader::open(&*context.stores, object).await?.schema;
+        let fields = declared.fields().iter().zip(staged.fields()).map(|(declared, staged)| {
+            let data_type = if is_text(staged.data_type()) { staged.data_type() } else { declared.data_type() };
+            declared.as_ref().clone().with_data_type(data_type.clone())
+        });
+        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    }
+
     pub(crate) fn new(context: &StageContext, schema: SchemaRef, parts: &[Part]) -> Self {
         Self {
             stores: context.stores.clone(),
@@ -63,6 +85,7 @@ impl Source for InputTable {
     fn stream(&self, columns: &[usize]) -> Result<SendableRecordBatchStream, DataFusionError> {
         let schema = Arc::new(self.schema.project(columns)?);
         let (stores, bucket, columns) = (self.stores.clone(), self.bucket.clone(), columns.to_vec());
+        let wanted = schema.clone();
         let (progress, records) = (self.progress.clone(), self.records.clone());
         let batches = futures::stream::iter(self.parts.clone())
             .then(move |part| {
@@ -75,16 +98,40 @@ impl Source for InputTable {
             .and_then(move |(batch, bytes)| {
                 records.add(batch.num_rows() as u64);
                 progress.advanced(Stage::Transform, bytes, batch.num_rows() as u64);
-                std::future::ready(batch.project(&columns).map_err(DataFusionError::from))
+                std::future::ready(fitted(&batch, &columns, &wanted).map_err(DataFusionError::from))
             });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_text(values),
+        other => other.is_string(),
+    }
+}
+
+/// The columns of those indices, in the types that the table has.
+fn fitted(batch: &RecordBatch, columns: &[usize], wanted: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let batch = batch.project(columns)?;
+    let column = |(column, field): (&ArrayRef, &FieldRef)| match (column.data_type(), field.data_type()) {
+        (staged, wanted) if staged == wanted => Ok(column.clone()),
+        (DataType::Decimal64(..), DataType::Decimal128(precision, scale)) => {
+            let wide: Decimal128Array = column.as_primitive::<Decimal64Type>().unary(i128::from);
+            Ok(Arc::new(wide.with_precision_and_scale(*precision, *scale)?) as ArrayRef)
+        }
+        (_, wanted) => cast(column, wanted),
+    };
+    let fitting = batch.columns().iter().zip(wanted.fields()).map(column).collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(wanted.clone(), fitting, &options)
 }
 
 /// Reads one Arrow IPC file batch by batch with ranged reads.
 struct PartReader {
     bucket: Arc<dyn ObjectStore>,
     object: ObjectRef,
+    schema: SchemaRef,
     decoder: FileDecoder,
     blocks: Vec<Block>,
 }
@@ -107,13 +154,18 @@ impl PartReader {
         let footer = bucket.get_range(&path, footer_start..trailer_start).await.map_err(reading)?;
         let footer = root_as_footer(&footer).map_err(|error| torn(&object, &error.to_string()))?;
         let schema = footer.schema().map(fb_to_schema).ok_or_else(|| torn(&object, "its footer has no schema"))?;
-        let decoder = FileDecoder::new(Arc::new(schema), footer.version());
+        let schema = Arc::new(schema);
+        let mut decoder = FileDecoder::new(schema.clone(), footer.version());
+        for block in footer.dictionaries().iter().flatten() {
+            let bytes = read_block(&*bucket, &object, block).await?;
+            decoder.read_dictionary(block, &Buffer::from(bytes)).map_err(|error| torn(&object, &error.to_string()))?;
+        }
         let blocks = footer.recordBatches().map(|blocks| blocks.iter().copied().collect()).unwrap_or_default();
-        Ok(Self { bucket, object, decoder, blocks })
+        Ok(Self { bucket, object, schema, decoder, blocks })
     }
 
     fn into_batches(self) -> impl futures::Stream<Item = Result<(RecordBatch, u64), StageError>> {
-        let Self { bucket, object, decoder, blocks } = self;
+        let Self { bucket, object, schema: _, decoder, blocks } = self;
         futures::stream::iter(blocks)
             .map(move |block| {
                 let (bucket, object) = (bucket.clone(), object.clone());

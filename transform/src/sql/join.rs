@@ -78,6 +78,7 @@ impl PhysicalOptimizerRule for SortLargeJoins {
 /// About how many bytes a record takes in a hash table.
 fn row_bytes(schema: &Schema) -> usize {
     const ENTRY_BYTES: usize = 16;
-    let width = |field: &Arc<arrow::datatypes::Field>| field.data_type().primitive_width().unwrap_or(VARIABLE_WIDTH_BYTES);
+    let width =
+        |field: &Arc<arrow::datatypes::Field>| field.data_type().primitive_width().unwrap_or(VARIABLE_WIDTH_BYTES);
     ENTRY_BYTES + schema.fields().iter().map(width).sum::<usize>()
 }

@@ -103,7 +103,9 @@ impl Query {
     pub(crate) fn reconcile(&self, accepted: u64, scanned: u64, out: u64, dedupes: bool) -> Result<Counts, StageError> {
         let unequal = |message: String| StageError::new(ErrorKind::ReconciliationFailed, message);
         let given = if self.arranged.is_some() { self.given.get() } else { out };
-        let duplicate = given.checked_sub(out).ok_or_else(|| unequal(format!("{given} records given by the SQL, but {out} written")))?;
+        let duplicate = given
+            .checked_sub(out)
+            .ok_or_else(|| unequal(format!("{given} records given by the SQL, but {out} written")))?;
         if duplicate > 0 && !dedupes {
             return Err(unequal(format!("{given} records given by the SQL, but {out} written")));
         }
@@ -118,7 +120,9 @@ impl Query {
         }
         let passed = passed_by_filter(&*self.sql).unwrap_or(scanned);
         if passed != given {
-            return Err(unequal(format!("{passed} records given by the SQL, but {given} written or left out as duplicates")));
+            return Err(unequal(format!(
+                "{passed} records given by the SQL, but {given} written or left out as duplicates"
+            )));
         }
         Ok(Counts { filtered: Some(accepted - given), duplicate, bytes_spilled })
     }

@@ -44,13 +44,20 @@ fn versions() -> Vec<Vec<RecordBatch>> {
         Field::new("text", DataType::Utf8, true),
     ]));
     let batch = |ids: Vec<Option<i64>>, ranks: Vec<Option<i32>>, texts: Vec<&str>| {
-        let columns: Vec<Arc<dyn Array>> =
-            vec![Arc::new(Int64Array::from(ids)), Arc::new(Int32Array::from(ranks)), Arc::new(StringArray::from(texts))];
+        let columns: Vec<Arc<dyn Array>> = vec![
+            Arc::new(Int64Array::from(ids)),
+            Arc::new(Int32Array::from(ranks)),
+            Arc::new(StringArray::from(texts)),
+        ];
         RecordBatch::try_new(schema.clone(), columns).unwrap()
     };
     vec![
         vec![batch(vec![Some(2), Some(1), None], vec![Some(1), Some(5), None], vec!["a", "b", "c"])],
-        vec![batch(vec![Some(1), Some(2), None, Some(2)], vec![Some(5), None, Some(0), Some(1)], vec!["d", "e", "f", "g"])],
+        vec![batch(
+            vec![Some(1), Some(2), None, Some(2)],
+            vec![Some(5), None, Some(0), Some(1)],
+            vec!["d", "e", "f", "g"],
+        )],
     ]
 }
 
@@ -76,10 +83,16 @@ async fn one_record_of_each_key_is_kept() {
         let rows = files(&context, &done).await.remove(0).1;
         let texts: Vec<&str> = rows.iter().filter_map(|row| row.split(',').next()).collect();
         assert_eq!(texts, expected, "{keep}, in the source's order");
-        assert_eq!((done.records_in, done.records_out, done.records_filtered, done.records_duplicate), (7, 3, Some(0), Some(4)));
+        assert_eq!(
+            (done.records_in, done.records_out, done.records_filtered, done.records_duplicate),
+            (7, 3, Some(0), Some(4))
+        );
 
         let done = transformed(&context, &spec("WHERE text <> 'c'"), &versions()).await.expect(keep);
-        assert_eq!((done.records_in, done.records_out, done.records_filtered, done.records_duplicate), (7, 3, Some(1), Some(3)));
+        assert_eq!(
+            (done.records_in, done.records_out, done.records_filtered, done.records_duplicate),
+            (7, 3, Some(1), Some(3))
+        );
     }
 }
 

@@ -50,15 +50,22 @@ async fn wrong_sql_has_its_line_and_the_nearest_name() {
 
 #[tokio::test]
 async fn what_the_load_section_names_must_be_there() {
-    let with = |load: &str| {
-        spec("SELECT * FROM input", "").replace(", partition_by: []", &format!(", {load}"))
-    };
+    let with = |load: &str| spec("SELECT * FROM input", "").replace(", partition_by: []", &format!(", {load}"));
     let cases = [
         ("sort_by: [yeer]", "t.yaml:8: the SQL gives no column `yeer` to sort by; did you mean `year`?"),
-        ("bloom_filters: [Citi]", "t.yaml:8: the SQL gives no column `Citi` to give a bloom filter; did you mean `City`?"),
-        ("partition_by: [year], bloom_filters: [year]", "t.yaml:8: `year` is a partition column and needs no bloom filter"),
+        (
+            "bloom_filters: [Citi]",
+            "t.yaml:8: the SQL gives no column `Citi` to give a bloom filter; did you mean `City`?",
+        ),
+        (
+            "partition_by: [year], bloom_filters: [year]",
+            "t.yaml:8: `year` is a partition column and needs no bloom filter",
+        ),
         ("dedupe: { key: [Cit], keep: last }", "t.yaml:8: the SQL gives no column `Cit` to tell duplicates by"),
-        ("dedupe: { key: [City], keep: max(yer) }", "t.yaml:8: the SQL gives no column `yer` to choose among duplicates by"),
+        (
+            "dedupe: { key: [City], keep: max(yer) }",
+            "t.yaml:8: the SQL gives no column `yer` to choose among duplicates by",
+        ),
     ];
     for (load, expected) in cases {
         let spec = CheckedSpec::parse("t.yaml", &with(load)).expect("well formed");

@@ -44,7 +44,8 @@ async fn joined(context: &StageContext, sql: &str, path: &str) -> Vec<String> {
     files(context, &done).await.into_iter().flat_map(|(_, rows)| rows).collect()
 }
 
-const SQL: &str = "SELECT k.label, count(*) AS n FROM input i JOIN kinds k ON i.kind = k.kind GROUP BY k.label ORDER BY k.label";
+const SQL: &str =
+    "SELECT k.label, count(*) AS n FROM input i JOIN kinds k ON i.kind = k.kind GROUP BY k.label ORDER BY k.label";
 
 #[tokio::test]
 async fn a_file_and_a_folder_are_joined_with() {
@@ -56,7 +57,12 @@ async fn a_file_and_a_folder_are_joined_with() {
 
     // In a folder, columns may be in another order, and partitions are columns; hidden names are skipped.
     put(&context, "kinds/group=7/a.parquet", vec![("label", texts(&["zero"])), ("kind", texts(&["k0"]))]).await;
-    put(&context, "kinds/group=__HIVE_DEFAULT_PARTITION__/b.parquet", vec![("kind", texts(&["k1"])), ("label", texts(&["one"]))]).await;
+    put(
+        &context,
+        "kinds/group=__HIVE_DEFAULT_PARTITION__/b.parquet",
+        vec![("kind", texts(&["k1"])), ("label", texts(&["one"]))],
+    )
+    .await;
     put(&context, "kinds/_tmp/c.parquet", vec![("kind", texts(&["k2"])), ("label", texts(&["two"]))]).await;
     put(&context, "kinds/.d.parquet", vec![("kind", texts(&["k3"])), ("label", texts(&["three"]))]).await;
     assert_eq!(joined(&context, SQL, "lake/kinds/").await, whole);
@@ -96,7 +102,9 @@ async fn a_reference_that_is_missing_or_no_parquet_is_named() {
         ("work/nothing.parquet", "the reference `kinds` cannot be read: work/nothing.parquet is no Parquet file"),
         ("lake/torn.parquet", "the reference file s3://lake/torn.parquet is no whole Parquet"),
     ] {
-        store::put(&*context.stores, &ObjectRef::new("lake", "torn.parquet"), "no Parquet, but long enough").await.unwrap();
+        store::put(&*context.stores, &ObjectRef::new("lake", "torn.parquet"), "no Parquet, but long enough")
+            .await
+            .unwrap();
         let error = transformed(&context, &spec(SQL, path), &readings(1, 10)).await.expect_err(path);
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.report().starts_with(expected), "{}", error.report());

@@ -39,7 +39,8 @@ async fn assert_same_with_and_without_spilling(sql: &str, load: &str, records: u
 #[tokio::test]
 async fn sorting_spills() {
     assert_same_with_and_without_spilling("SELECT * FROM input ORDER BY note", "", RECORDS).await;
-    assert_same_with_and_without_spilling("SELECT * FROM input", "partition_by: [kind], sort_by: [note]", RECORDS).await;
+    assert_same_with_and_without_spilling("SELECT * FROM input", "partition_by: [kind], sort_by: [note]", RECORDS)
+        .await;
 }
 
 #[tokio::test]

@@ -88,13 +88,14 @@ async fn staged_types_that_are_narrower_than_the_declared_work_in_expressions() 
     let sql = "SELECT price * (1 - discount) AS net, price FROM input WHERE price > 4 AND discount >= 0.05 AND price BETWEEN 1 AND 300.5";
     let found = over(&schema, vec![prices(), discounts()], sql, "").await;
     assert_eq!(found, [(String::new(), vec!["9.9750,10.50".to_owned(), "180.0000,200.00".into()])]);
-    let found = over(&schema, vec![prices(), discounts()], "SELECT sum(price) AS total, max(discount) AS most FROM input", "").await;
+    let found =
+        over(&schema, vec![prices(), discounts()], "SELECT sum(price) AS total, max(discount) AS most FROM input", "")
+            .await;
     assert_eq!(found, [(String::new(), vec!["214.49,0.10".to_owned()])]);
 
     let words = || StringArray::from(vec![Some("ab"), None, Some("b")]);
-    let dictionary = |key: DataType| {
-        cast(&words(), &DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8))).unwrap()
-    };
+    let dictionary =
+        |key: DataType| cast(&words(), &DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8))).unwrap();
     let numbers = || Arc::new(Int32Array::from(vec![1, 2, 3])) as ArrayRef;
     let views = || Arc::new(StringViewArray::from_iter(words().iter())) as ArrayRef;
     for staged in [dictionary(DataType::Int8), dictionary(DataType::Int32), views()] {

@@ -86,7 +86,7 @@ proptest! {
             let mut at_once = parser(&column);
             parse_and_keep(&mut at_once, &whole, text);
             let expected = at_once.take(at_once.len());
-            prop_assert_eq!(expected.data_type(), &column_type.arrow_type());
+            prop_assert_eq!(expected.data_type(), &column_type.staged_type());
 
             let mut by_blocks = parser(&column);
             let mut taken: Vec<ArrayRef> = Vec::new();

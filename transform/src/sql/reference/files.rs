@@ -51,7 +51,8 @@ impl ReferenceFile {
             match decoder.try_decode().map_err(|error| no_parquet(&found.object, error))? {
                 DecodeResult::Data(metadata) => break metadata,
                 DecodeResult::NeedsData(ranges) => {
-                    let bytes = bucket.get_ranges(&path, &ranges).await.map_err(|error| reading(&found.object, error))?;
+                    let bytes =
+                        bucket.get_ranges(&path, &ranges).await.map_err(|error| reading(&found.object, error))?;
                     decoder.push_ranges(ranges, bytes).map_err(|error| no_parquet(&found.object, error))?;
                 }
                 DecodeResult::Finished => {

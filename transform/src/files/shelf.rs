@@ -1,0 +1,133 @@
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use arrow::{
+    array::RecordBatch,
+    compute::concat_batches,
+    datatypes::SchemaRef,
+    ipc::{reader::StreamReader, writer::StreamWriter},
+};
+use bytes::Bytes;
+use parquet::errors::{ParquetError, Result};
+
+use super::pages::{Held, PagePool};
+
+/// Records in memory take at most about so much; the rest waits in temporary storage.
+const MEMORY_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// Records in memory and temporary storage take at most about so much.
+const BYTES_MAX: usize = 224 * 1024 * 1024;
+/// The records of a partition are written when they are so many or take so much.
+const SHELF_RECORDS_MAX: usize = 1024 * 1024;
+const SHELF_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// About so many records are encoded at a time.
+const COALESCED_RECORDS: usize = 16 * 1024;
+
+/// Keeps the records of each partition until there are enough of them for a row group.
+///
+/// Encoders take a megabyte or more for each column, whatever they hold: only one partition can be written at a time.
+pub(super) struct Shelves {
+    schema: SchemaRef,
+    pool: Arc<PagePool>,
+    shelves: BTreeMap<Arc<str>, Shelf>,
+    memory_bytes: usize,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Shelf {
+    stored: Vec<Held>,
+    batches: Vec<RecordBatch>,
+    memory_bytes: usize,
+    bytes: usize,
+    records: usize,
+}
+
+impl Shelves {
+    pub(super) fn new(schema: SchemaRef, pool: Arc<PagePool>) -> Self {
+        Self { schema, pool, shelves: BTreeMap::new(), memory_bytes: 0, bytes: 0 }
+    }
+
+    pub(super) fn add(&mut self, directory: Arc<str>, rows: RecordBatch) -> Result<()> {
+        let bytes = rows.get_array_memory_size();
+        let shelf = self.shelves.entry(directory).or_default();
+        shelf.records += rows.num_rows();
+        shelf.batches.push(rows);
+        shelf.memory_bytes += bytes;
+        shelf.bytes += bytes;
+        self.memory_bytes += bytes;
+        self.bytes += bytes;
+        if self.memory_bytes > MEMORY_BYTES_MAX { self.store() } else { Ok(()) }
+    }
+
+    /// The partition whose records are to be written now, if there are enough of any.
+    pub(super) fn full(&self) -> Option<Arc<str>> {
+        let largest = self.shelves.iter().max_by_key(|(_, shelf)| shelf.bytes)?;
+        let is_full = |shelf: &Shelf| shelf.records >= SHELF_RECORDS_MAX || shelf.bytes >= SHELF_BYTES_MAX;
+        let full = self.shelves.iter().find(|(_, shelf)| is_full(shelf));
+        full.or((self.bytes > BYTES_MAX).then_some(largest)).map(|(directory, _)| directory.clone())
+    }
+
+    /// The partitions that have records.
+    pub(super) fn directories(&self) -> Vec<Arc<str>> {
+        self.shelves.keys().cloned().collect()
+    }
+
+    /// Takes a partition's records away, in their order, a few at a time.
+    pub(super) fn take(&mut self, directory: &str) -> Option<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
+        let shelf = self.shelves.remove(directory)?;
+        self.memory_bytes -= shelf.memory_bytes;
+        self.bytes -= shelf.bytes;
+        let pool = self.pool.clone();
+        let stored = shelf.stored.into_iter().flat_map(move |held| read(&pool, held));
+        let batches = stored.chain(shelf.batches.into_iter().map(Ok));
+        Some(Coalesced { schema: self.schema.clone(), batches })
+    }
+
+    /// Moves the largest shelves to temporary storage until half of the memory is free.
+    fn store(&mut self) -> Result<()> {
+        while self.memory_bytes > MEMORY_BYTES_MAX / 2 {
+            let Some(shelf) = self.shelves.values_mut().max_by_key(|shelf| shelf.memory_bytes) else { break };
+            let mut writer = StreamWriter::try_new(Vec::new(), &self.schema)?;
+            writer.write(&concat_batches(&self.schema, &shelf.batches)?)?;
+            shelf.batches.clear();
+            shelf.stored.push(self.pool.store(&writer.into_inner()?)?);
+            self.memory_bytes -= shelf.memory_bytes;
+            shelf.memory_bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Batches put together, so that encoders get more than a few records at a time.
+struct Coalesced<I> {
+    schema: SchemaRef,
+    batches: I,
+}
+
+impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Coalesced<I> {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut gathered, mut records) = (Vec::new(), 0);
+        while records < COALESCED_RECORDS
+            && let Some(batch) = self.batches.next()
+        {
+            match batch {
+                Ok(batch) => {
+                    records += batch.num_rows();
+                    gathered.push(batch);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        (!gathered.is_empty()).then(|| Ok(concat_batches(&self.schema, &gathered)?))
+    }
+}
+
+fn read(pool: &PagePool, held: Held) -> Vec<Result<RecordBatch>> {
+    let batches = |bytes: Bytes| StreamReader::try_new(io::Cursor::new(bytes), None);
+    let bytes = pool.release(held).map_err(|error| ParquetError::External(Box::new(error)));
+    match bytes.and_then(|bytes| Ok(batches(bytes)?)) {
+        Ok(reader) => reader.map(|batch| batch.map_err(ParquetError::from)).collect(),
+        Err(error) => vec![Err(error)],
+    }
+}
