@@ -77,8 +77,8 @@ pub(crate) trait Block {
     /// What of the records no column declares, as JSON, where it is to be kept.
     fn extra(&self) -> Self::Cells<'_>;
 
-    /// Where the record begins.
-    fn place(&self, record: usize) -> Place;
+    /// Where the record begins; `before` is the place of an earlier one of the block, to count from.
+    fn place(&self, record: usize, before: Option<Place>) -> Place;
 
     /// The record's own bytes, without the values of the masked columns.
     fn original(&self, record: usize, masked: &[usize]) -> Cow<'_, [u8]>;

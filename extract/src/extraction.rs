@@ -1,6 +1,6 @@
 //! The stage's loop: blocks of records in, parts and rejects out, a checkpoint where the time is up.
 
-use std::time::SystemTime;
+use std::{ops::Range, time::SystemTime};
 
 use stepwell_pipeline::{
     ErrorKind, StageError,
@@ -16,7 +16,9 @@ use stepwell_pipeline::{
 use crate::{
     checkpoint::{self, Checkpoint, Position},
     column::Fields,
-    decode::{Block, TextDecoder, csv::CsvDecoder, json_text::JsonText, typed_records::TypedRecords, windows::Windows},
+    decode::{
+        Block, Place, TextDecoder, csv::CsvDecoder, json_text::JsonText, typed_records::TypedRecords, windows::Windows,
+    },
     output::{Framing, PartWriter, RejectWriter, Target},
     sift::Sifter,
     source::{File, Files},
@@ -177,8 +179,8 @@ impl<'a> Extraction<'a> {
                 let block = decoder.block(window);
                 if block.records() > 0 {
                     self.sifter.sift(&block)?;
-                    let offset = |position: usize| original + text.original_len(&window[..position]);
-                    self.add_rejects(&block, object, offset, |bytes| text.encode(bytes))?;
+                    let original_len = |range: Range<usize>| text.original_len(&window[range]);
+                    self.add_rejects(&block, object, original, original_len, |bytes| text.encode(bytes))?;
                 }
                 block.records() as u64
             };
@@ -219,7 +221,7 @@ impl<'a> Extraction<'a> {
             }
             let Some(block) = reader.next().await? else { return Ok(true) };
             self.sifter.sift(&block)?;
-            self.add_rejects(&block, object, |_| 0, <[u8]>::to_vec)?;
+            self.add_rejects(&block, object, 0, |_| 0, <[u8]>::to_vec)?;
             self.store_rejects().await?;
             records_done += block.records() as u64;
             self.context.progress.advanced(Stage::Extract, block.memory_bytes(), block.records() as u64);
@@ -230,12 +232,16 @@ impl<'a> Extraction<'a> {
         &mut self,
         block: &B,
         object: &str,
-        byte_offset: impl Fn(usize) -> u64,
+        mut byte_offset: u64,
+        original_len: impl Fn(Range<usize>) -> u64,
         encode: impl Fn(&[u8]) -> Vec<u8>,
     ) -> Result<(), StageError> {
         let Some(rejects) = &mut self.rejects else { return Ok(()) };
+        let mut before: Option<Place> = None;
         for (record, fault) in self.sifter.faults().iter() {
-            let place = block.place(record);
+            let place = block.place(record, before);
+            byte_offset += original_len(before.map_or(0, |before| before.position)..place.position);
+            before = Some(place);
             let column = fault.column.and_then(|column| self.spec.columns.get(column));
             let value = match (column, fault.column) {
                 (Some(column), _) if column.pii.is_some() => Some("***".to_owned()),
@@ -248,7 +254,7 @@ impl<'a> Extraction<'a> {
             let reject = Reject {
                 object: object.to_owned(),
                 line: place.line,
-                byte_offset: byte_offset(place.position),
+                byte_offset,
                 column: column.map(|column| column.name.clone()),
                 code: fault.code,
                 message: fault.message.to_string(),

@@ -43,8 +43,9 @@ enum Bounds {
 }
 
 impl ColumnProfiler {
-    pub(crate) fn new(name: &str, declared_type: String) -> Self {
-        Self { name: name.to_owned(), declared_type, nulls: 0, bounds: None, distinct: DistinctSketch::default() }
+    /// The profiler of one column among so many.
+    pub(crate) fn new(name: &str, declared_type: String, columns: usize) -> Self {
+        Self { name: name.to_owned(), declared_type, nulls: 0, bounds: None, distinct: DistinctSketch::new(columns) }
     }
 
     /// Takes in the values of a batch.
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
 
     fn profile(batches: &[ArrayRef]) -> ColumnProfile {
-        let mut profiler = ColumnProfiler::new("c", "any".to_owned());
+        let mut profiler = ColumnProfiler::new("c", "any".to_owned(), 1);
         for batch in batches {
             profiler.observe(batch);
             let saved = serde_json::to_string(&profiler).expect("saves");

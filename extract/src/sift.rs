@@ -1,6 +1,9 @@
 //! Separates the records of a block into accepted ones, gathered by column, and rejects.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    mem,
+};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -24,8 +27,9 @@ use crate::{
 
 /// A batch of wide records ends when it has so many bytes of the source.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Sixteen bytes each: what `unique` remembers of an object takes at most 64 MiB, and a table of them twice that.
-const UNIQUE_VALUES_MAX: usize = 4 * 1024 * 1024;
+/// What all `unique` columns of an object together remember: as many as a table of 2²¹ places of 17 bytes takes before
+/// it doubles.
+const UNIQUE_VALUES_MAX: usize = (1 << 21) / 8 * 7;
 
 /// Sorts records into accepted ones and rejects.
 pub(crate) struct Sifter {
@@ -73,7 +77,9 @@ impl Sifter {
         let profiled = declared.iter().zip(&is_kept).filter(|(_, kept)| **kept).map(|(column, _)| column);
         Ok(Self {
             schema: spec.staged_schema(),
-            profile: profiled.map(|column| ColumnProfiler::new(&column.name, column.column_type.to_string())).collect(),
+            profile: profiled
+                .map(|column| ColumnProfiler::new(&column.name, column.column_type.to_string(), declared.len()))
+                .collect(),
             unique: (0..spec.columns.len())
                 .filter(|column| spec.columns[*column].unique)
                 .map(|column| UniqueColumn { column, seen: HashSet::new() })
@@ -162,8 +168,9 @@ impl Sifter {
             profile: self.profile.clone(),
         };
         let rest = self.take(self.batches.records())?;
-        let seen = self.unique.iter().map(|column| {
-            let mut seen: Vec<u128> = column.seen.iter().copied().collect();
+        // The round ends with it: the table makes room for the list.
+        let seen = self.unique.iter_mut().map(|column| {
+            let mut seen: Vec<u128> = mem::take(&mut column.seen).into_iter().collect();
             seen.sort_unstable();
             seen.into_iter().flat_map(u128::to_le_bytes).collect()
         });
@@ -252,15 +259,15 @@ impl Sifter {
             }
             for (unique, key) in self.unique.iter_mut().zip(&keys) {
                 unique.seen.extend(key);
-                if unique.seen.len() > UNIQUE_VALUES_MAX {
-                    return Err(StageError::new(
-                        ErrorKind::UnreadableSource,
-                        format!(
-                            "a column declared `unique` has more than {UNIQUE_VALUES_MAX} values, too many to remember; \
-                             use `load.dedupe` instead"
-                        ),
-                    ));
-                }
+            }
+            if self.unique.iter().map(|unique| unique.seen.len()).sum::<usize>() > UNIQUE_VALUES_MAX {
+                return Err(StageError::new(
+                    ErrorKind::UnreadableSource,
+                    format!(
+                        "the columns declared `unique` have more than {UNIQUE_VALUES_MAX} values, too many to remember; \
+                         use `load.dedupe` instead"
+                    ),
+                ));
             }
         }
         Ok(())
@@ -303,7 +310,7 @@ impl BatchCuts {
             return None;
         }
         self.open_bytes = 0;
-        Some(std::mem::take(&mut self.open_records))
+        Some(mem::take(&mut self.open_records))
     }
 
     /// The records in no batch yet.

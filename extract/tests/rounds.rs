@@ -1,6 +1,8 @@
 //! A source that takes several rounds gives, byte for byte, what it gives in one: at every place where a round can end.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod zip;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -11,8 +13,10 @@ use std::{
     },
 };
 
+use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringArray};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
+use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use stepwell_extract::extract;
 use stepwell_pipeline::{
     handoff::{Extracted, Round},
@@ -177,6 +181,101 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
         zipped.extend(encoder.finish().unwrap());
     }
     zipped
+}
+
+fn parquet() -> Vec<u8> {
+    let numbers = || 0..1200_i32;
+    let price = |number: i32| (number % 41 != 7).then_some(i128::from(number % 1000 * 100 + number % 100));
+    let prices: Decimal128Array = numbers().map(price).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(numbers().map(|number| if number % 97 == 3 { 0 } else { number }).collect::<Int32Array>())),
+        ("name", Arc::new(numbers().map(|number| Some(format!("née {number}"))).collect::<StringArray>())),
+        ("price", Arc::new(prices.with_precision_and_scale(8, 2).unwrap())),
+        ("day", Arc::new(numbers().map(|number| Some(19_000 + number)).collect::<Date32Array>())),
+        ("note", Arc::new(numbers().map(|number| (number % 3 > 0).then_some("x")).collect::<StringArray>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(500)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// A number as Avro writes it: zigzag, seven bits a byte.
+fn avro_long(number: i64, out: &mut Vec<u8>) {
+    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    while rest > 0x7f {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+fn avro_text(text: &str, out: &mut Vec<u8>) {
+    avro_long(text.len() as i64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// An object container file of several blocks.
+fn avro() -> Vec<u8> {
+    const SYNC: &[u8; 16] = b"0123456789abcdef";
+    const SCHEMA: &str = r#"{"type": "record", "name": "sale", "fields": [{"name": "id", "type": "int"},
+        {"name": "name", "type": "string"}, {"name": "price", "type": "string"},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}}, {"name": "note", "type": ["null", "string"]}]}"#;
+    let mut file = b"Obj\x01".to_vec();
+    avro_long(1, &mut file);
+    avro_text("avro.schema", &mut file);
+    avro_text(SCHEMA, &mut file);
+    avro_long(0, &mut file);
+    file.extend_from_slice(SYNC);
+    for first in (0..1200).step_by(250) {
+        let numbers = first..1200.min(first + 250);
+        let mut block = Vec::new();
+        for number in numbers.clone() {
+            avro_long(if number % 97 == 3 { 0 } else { number }, &mut block);
+            avro_text(&format!("née {number}"), &mut block);
+            avro_text(&if number % 41 == 7 { "dear".to_owned() } else { format!("{}.5", number % 1000) }, &mut block);
+            avro_long(19_000 + number, &mut block);
+            avro_long(number % 2, &mut block);
+            if number % 2 == 1 {
+                avro_text("x", &mut block);
+            }
+        }
+        avro_long(numbers.end - numbers.start, &mut file);
+        avro_long(block.len() as i64, &mut file);
+        file.extend(block);
+        file.extend_from_slice(SYNC);
+    }
+    file
+}
+
+#[tokio::test]
+async fn of_zip() {
+    let (one, two) = (csv(), ndjson());
+    let archive = zip::zip(&[("one.csv", one.as_bytes()), ("two/two.csv", one[..20_000].as_bytes())]);
+    any_cut_gives_the_same(source("in/a.zip", "format: csv", archive)).await;
+    let archive = zip::zip(&[("one.ndjson", two.as_bytes()), ("two.ndjson", two.as_bytes())]);
+    any_cut_gives_the_same(source("in/b.zip", "format: ndjson", archive)).await;
+}
+
+#[tokio::test]
+async fn of_zstd_and_bzip2() {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.write_all(csv().as_bytes()).unwrap();
+    any_cut_gives_the_same(source("in/a.csv.zst", "format: csv", encoder.finish().unwrap())).await;
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(csv().as_bytes()).unwrap();
+    any_cut_gives_the_same(source("in/a.csv.bz2", "format: csv", encoder.finish().unwrap())).await;
+}
+
+#[tokio::test]
+async fn of_parquet() {
+    any_cut_gives_the_same(source("in/a.parquet", "format: parquet", parquet())).await;
+}
+
+#[tokio::test]
+async fn of_avro() {
+    any_cut_gives_the_same(source("in/a.avro", "format: avro", avro())).await;
 }
 
 #[tokio::test]

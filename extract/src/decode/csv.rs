@@ -344,9 +344,10 @@ impl Block for CsvBlock<'_> {
         CsvCells::Extra { spans: &self.decoder.extra, arena: &self.decoder.arena }
     }
 
-    fn place(&self, record: usize) -> Place {
+    fn place(&self, record: usize, before: Option<Place>) -> Place {
         let position = self.range(record).start;
-        Place { line: self.decoder.block_line + line_ends(&self.text[..position]), position }
+        let before = before.unwrap_or(Place { line: self.decoder.block_line, position: 0 });
+        Place { line: before.line + line_ends(&self.text[before.position..position]), position }
     }
 
     fn original(&self, record: usize, masked: &[usize]) -> Cow<'_, [u8]> {

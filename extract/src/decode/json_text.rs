@@ -128,9 +128,10 @@ impl Block for JsonTextBlock<'_> {
         self.source.block.extra(self.text)
     }
 
-    fn place(&self, record: usize) -> Place {
+    fn place(&self, record: usize, before: Option<Place>) -> Place {
         let position = self.range(record).start;
-        Place { line: self.source.block_line + line_ends(&self.text[..position]), position }
+        let before = before.unwrap_or(Place { line: self.source.block_line, position: 0 });
+        Place { line: before.line + line_ends(&self.text[before.position..position]), position }
     }
 
     fn original(&self, record: usize, masked: &[usize]) -> Cow<'_, [u8]> {

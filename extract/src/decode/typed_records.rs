@@ -129,7 +129,7 @@ impl Block for TypedRecordsBlock {
         TypedCells { text: self.extra.as_ref(), records: self.records() }
     }
 
-    fn place(&self, record: usize) -> Place {
+    fn place(&self, record: usize, _: Option<Place>) -> Place {
         Place { line: self.block.first_record + record as u64 + 1, position: 0 }
     }
 

@@ -100,14 +100,15 @@ impl Windows {
                 return Ok(());
             }
             self.carry.extend_from_slice(&self.chunk);
-            self.chunk = Bytes::new();
         } else if self.shared < self.chunk.len() {
             let more = COMPLETION_BYTES.max(self.carry.len()).min(self.chunk.len() - self.shared);
             self.carry.extend_from_slice(&self.chunk[self.shared..self.shared + more]);
             self.shared += more;
             return Ok(());
         }
+        // What is left of the chunk is in `carry`, all of it.
         self.shared = 0;
+        self.chunk = Bytes::new();
         match self.text.next().await? {
             Some(chunk) => {
                 self.chunk = chunk;

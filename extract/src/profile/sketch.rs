@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// The least hashes that are kept: about 1/√k ≈ 2.2 % standard error.
 const KEPT: usize = 2048;
-const GATHERED_MAX: usize = 4 * KEPT;
-/// Remembers hashes lately seen, so that columns of few values do not fill the sketch with repetitions.
-const RECENT: usize = 4096;
+/// The columns that share the memory of all sketches, some 12 MiB. Where there are more, each keeps fewer hashes.
+const COLUMNS: usize = 128;
+const KEPT_MIN: usize = 64;
 
 /// A bottom-k sketch: of all hashes seen it keeps the least, whose spread tells how many there were.
 ///
@@ -14,35 +14,37 @@ const RECENT: usize = 4096;
 /// costs one multiplication and one comparison (Bar-Yossef et al., "Counting distinct elements in a data stream", 2002).
 /// What it holds depends only on the set of values seen, not on their order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "Vec<u64>", into = "Vec<u64>")]
+#[serde(from = "(usize, Vec<u64>)", into = "(usize, Vec<u64>)")]
 pub(crate) struct DistinctSketch {
+    kept: usize,
     gathered: Vec<u64>,
     /// Hashes from here on are left out.
     bound: u64,
+    /// Hashes lately seen, so that columns of few values do not fill the sketch with repetitions.
     recent: Box<[u64]>,
 }
 
-impl Default for DistinctSketch {
-    fn default() -> Self {
-        Self { gathered: Vec::new(), bound: u64::MAX, recent: vec![0; RECENT].into() }
+impl From<(usize, Vec<u64>)> for DistinctSketch {
+    fn from((kept, gathered): (usize, Vec<u64>)) -> Self {
+        let kept = kept.clamp(KEPT_MIN, KEPT);
+        let bound = gathered.get(kept - 1).copied().unwrap_or(u64::MAX);
+        Self { kept, gathered, bound, recent: vec![0; (kept + 1).next_power_of_two()].into() }
     }
 }
 
-impl From<Vec<u64>> for DistinctSketch {
-    fn from(gathered: Vec<u64>) -> Self {
-        let bound = if gathered.len() < KEPT { u64::MAX } else { gathered[KEPT - 1] };
-        Self { gathered, bound, ..Self::default() }
-    }
-}
-
-impl From<DistinctSketch> for Vec<u64> {
+impl From<DistinctSketch> for (usize, Vec<u64>) {
     fn from(mut sketch: DistinctSketch) -> Self {
         sketch.settle();
-        sketch.gathered
+        (sketch.kept, sketch.gathered)
     }
 }
 
 impl DistinctSketch {
+    /// The sketch of one column among so many.
+    pub(crate) fn new(columns: usize) -> Self {
+        (KEPT * COLUMNS / columns.max(COLUMNS), Vec::new()).into()
+    }
+
     pub(crate) fn insert_word(&mut self, word: u64) {
         self.insert(mix(word ^ SEED, MULTIPLIER));
     }
@@ -65,24 +67,25 @@ impl DistinctSketch {
     pub(crate) fn estimate(&self) -> u64 {
         let mut settled = self.clone();
         settled.settle();
-        if settled.gathered.len() < KEPT {
+        if settled.gathered.len() < settled.kept {
             return settled.gathered.len() as u64;
         }
-        let share = settled.gathered[KEPT - 1] as f64 / u64::MAX as f64;
-        ((KEPT - 1) as f64 / share) as u64
+        let share = settled.gathered[settled.kept - 1] as f64 / u64::MAX as f64;
+        ((settled.kept - 1) as f64 / share) as u64
     }
 
     fn insert(&mut self, hash: u64) {
         if hash >= self.bound {
             return;
         }
-        let recent = &mut self.recent[hash as usize % RECENT];
+        let place = hash as usize & (self.recent.len() - 1);
+        let recent = &mut self.recent[place];
         if *recent == hash {
             return;
         }
         *recent = hash;
         self.gathered.push(hash);
-        if self.gathered.len() >= GATHERED_MAX {
+        if self.gathered.len() >= 4 * self.kept {
             self.settle();
         }
     }
@@ -90,9 +93,9 @@ impl DistinctSketch {
     fn settle(&mut self) {
         self.gathered.sort_unstable();
         self.gathered.dedup();
-        if self.gathered.len() >= KEPT {
-            self.gathered.truncate(KEPT);
-            self.bound = self.gathered[KEPT - 1];
+        if self.gathered.len() >= self.kept {
+            self.gathered.truncate(self.kept);
+            self.bound = self.gathered[self.kept - 1];
         }
     }
 }
@@ -113,10 +116,10 @@ mod tests {
 
     #[test]
     fn few_values_are_counted_exactly() {
-        let mut sketch = DistinctSketch::default();
+        let mut sketch = DistinctSketch::new(1);
         (0..1_000_000_u64).for_each(|value| sketch.insert_word(value % 2000));
         assert_eq!(sketch.estimate(), 2000);
-        let mut words = DistinctSketch::default();
+        let mut words = DistinctSketch::new(1);
         for _ in 0..3 {
             ["", "a", "aaaaaaaa", "aaaaaaaaa", "aaaaaaaa\0"]
                 .iter()
@@ -128,19 +131,19 @@ mod tests {
     #[test]
     fn many_values_are_estimated_within_a_few_percent_whatever_they_are() {
         let estimates = [
-            (0..300_000_u64).fold(DistinctSketch::default(), |mut sketch, value| {
+            (0..300_000_u64).fold(DistinctSketch::new(1), |mut sketch, value| {
                 sketch.insert_word(value % 100_000);
                 sketch
             }),
-            (0..100_000_u64).fold(DistinctSketch::default(), |mut sketch, value| {
+            (0..100_000_u64).fold(DistinctSketch::new(1), |mut sketch, value| {
                 sketch.insert_word(value << 40);
                 sketch
             }),
-            (0..100_000_u64).fold(DistinctSketch::default(), |mut sketch, value| {
+            (0..100_000_u64).fold(DistinctSketch::new(1), |mut sketch, value| {
                 sketch.insert_word((value as f64 / 8.0).to_bits());
                 sketch
             }),
-            (0..100_000_u64).fold(DistinctSketch::default(), |mut sketch, value| {
+            (0..100_000_u64).fold(DistinctSketch::new(1), |mut sketch, value| {
                 sketch.insert_bytes(format!("order-{value:08}-x").as_bytes());
                 sketch
             }),
