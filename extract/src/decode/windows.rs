@@ -107,7 +107,8 @@ impl Windows {
             self.shared += more;
             return Ok(());
         }
-        self.shared = 0;
+        // All of the chunk is in `carry` by now.
+        (self.shared, self.chunk) = (0, Bytes::new());
         match self.text.next().await? {
             Some(chunk) => {
                 self.chunk = chunk;
