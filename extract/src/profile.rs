@@ -37,9 +37,22 @@ pub(crate) struct ColumnProfiler {
 enum Bounds {
     /// Of integers, unscaled decimals, days, microseconds and booleans.
     Whole(i128, i128),
-    Float(f64, f64),
+    Float(#[serde(with = "float_bits")] f64, #[serde(with = "float_bits")] f64),
     /// At most [`TEXT_CHARS_MAX`] characters of each.
     Text(String, String),
+}
+
+/// Floats as their bits: JSON has no infinities.
+mod float_bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.to_bits().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
 }
 
 impl ColumnProfiler {
@@ -288,5 +301,7 @@ mod tests {
         assert_eq!(bounds(&int), (Some("-3"), Some("10")));
         let float = profile(&[Arc::new(Float64Array::from(vec![f64::NAN, 1.5, -2.0]))]);
         assert_eq!(bounds(&float), (Some("-2"), Some("1.5")));
+        let endless = profile(&[Arc::new(Float64Array::from(vec![f64::NEG_INFINITY, f64::INFINITY]))]);
+        assert_eq!(bounds(&endless), (Some("-inf"), Some("inf")));
     }
 }

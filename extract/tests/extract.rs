@@ -78,6 +78,25 @@ async fn columns_are_matched_by_name_and_nulls_by_spelling() {
 }
 
 #[tokio::test]
+async fn a_last_record_without_line_end_that_two_chunks_share_is_read_once() {
+    const FIRST_CHUNK_BYTES: usize = 64 * 1024;
+    let mut body = String::from("id,name,born\n");
+    let mut records = 1;
+    while body.len() < FIRST_CHUNK_BYTES - 100 {
+        body.push_str("1,Ada,1985-01-01\n");
+        records += 1;
+    }
+    let name = "x".repeat(FIRST_CHUNK_BYTES - 5 - body.len());
+    body.push_str(&format!("2,{name},1990-05-17"));
+    let (context, extracted) = run(body).await;
+    let extracted = extracted.expect("extracted");
+    assert_eq!((extracted.records_read, extracted.records_rejected), (records, 0));
+    let manifest = manifest(&context, &extracted).await;
+    let born = manifest.profile.iter().find(|column| column.name == "born").expect("profiled");
+    assert_eq!(born.max.as_deref(), Some("1990-05-17"));
+}
+
+#[tokio::test]
 async fn every_bad_record_is_kept_with_its_reason_and_its_bytes() {
     let body: &[u8] = b"id,name,born\n1,Ada,1990-05-17\n2,short\n3,a,b,c\nx7,Bob,NA\n40000,Cy,NA\nNA,Di,NA\n4,caf\xe9,NA\n5,Ed,17.5.1990\n6,\"two\nlines\",\n7,Flo,\n8,Gus,\n9,Hal,\n10,Ivy,\n";
     let (context, extracted) = run(body).await;

@@ -22,7 +22,7 @@ const SOURCES: [&str; 4] = [
     "source: { match: \"in/*\", format: ndjson }\nunknown_columns: keep",
     "source: { match: \"in/*\", format: json }\nunknown_columns: ignore",
     "source: { match: \"in/*\", format: json, json: { records: data.items } }\nunknown_columns: keep",
-    "source: { match: \"in/*\", json: { nulls: [\"NA\"] } }\nunknown_columns: reject",
+    "source: { match: \"in/*\", format: ndjson, json: { nulls: [\"NA\"] } }\nunknown_columns: reject",
 ];
 
 fuzz_target!(|input: &[u8]| -> Corpus {

@@ -106,9 +106,8 @@ impl Windows {
             self.shared += more;
             return Ok(());
         }
-        // What is left of the chunk is in `carry`, all of it.
-        self.shared = 0;
-        self.chunk = Bytes::new();
+        // All of the chunk is in `carry` by now.
+        (self.shared, self.chunk) = (0, Bytes::new());
         match self.text.next().await? {
             Some(chunk) => {
                 self.chunk = chunk;
