@@ -54,8 +54,16 @@ pub(crate) fn prefix(round: u32) -> String {
 pub(crate) async fn find(target: &Target) -> Result<Option<Checkpoint>, StageError> {
     let object = target.object(NAME);
     let Some((bytes, _)) = store::get(target.stores(), &object).await? else { return Ok(None) };
-    let found: Option<Checkpoint> = serde_json::from_slice(&bytes).ok();
-    Ok(found.filter(|checkpoint| checkpoint.code_version == CODE_VERSION))
+    let broken = |error| {
+        let message = format!("{object} is not what Stepwell wrote there; remove it, and start a new execution");
+        StageError::with_source(ErrorKind::Internal, message, error)
+    };
+    let found: serde_json::Value = serde_json::from_slice(&bytes).map_err(broken)?;
+    if found["code_version"] != CODE_VERSION {
+        return Ok(None);
+    }
+    // To begin anew without a word would be to begin anew in every round.
+    serde_json::from_value(found).map(Some).map_err(broken)
 }
 
 impl Checkpoint {

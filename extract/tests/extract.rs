@@ -164,6 +164,18 @@ async fn what_cannot_be_read_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_record_in_the_headers_place_is_not_told_where_data_is_personal() {
+    let context = context();
+    let request = land(&context, "in/people.csv", "4711,Ada Lovelace,1815-12-10\n").await;
+    let spec = SPEC.replace("{ name: name, type: string }", "{ name: name, type: string, pii: drop }");
+    store::put(&*context.stores, &ObjectRef::new("work", "pipelines/people.yaml"), spec).await.expect("the spec");
+    let error = extract(&context, request).await.expect_err("no header");
+    assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
+    assert!(error.report().contains("extra 3, not named here"), "{}", error.report());
+    assert!(!error.report().contains("Lovelace") && !error.report().contains("4711"), "{}", error.report());
+}
+
+#[tokio::test]
 async fn a_missing_object_or_a_newer_version_is_told_apart() {
     let context = context();
     let request = land(&context, "in/people.csv", "id,name,born\n1,Ada,\n").await;

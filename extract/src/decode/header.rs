@@ -76,11 +76,16 @@ impl Layout {
         let absent: Vec<usize> = (0..spec.columns.len()).filter(|column| field_of_column[*column].is_none()).collect();
         let nothing_fits = absent.len() == spec.columns.len();
         let missing: Vec<usize> = absent.into_iter().filter(|column| nothing_fits || is_needed(*column)).collect();
+        // What stands where the header should be may be a record, and hold what nobody may see.
+        let is_secret = nothing_fits && spec.columns.iter().any(|column| column.pii.is_some());
         if !missing.is_empty() {
-            let named = missing.iter().map(|column| with_nearest(&spec.columns[*column].path[0], &extra_names));
+            let candidates: &[&str] = if is_secret { &[] } else { &extra_names };
+            let named = missing.iter().map(|column| with_nearest(&spec.columns[*column].path[0], candidates));
             faults.push(format!("missing {}", listed(named, missing.len())));
         }
-        if extra_count > 0 && (spec.spec.unknown_columns == UnknownColumns::Reject || !missing.is_empty()) {
+        if extra_count > 0 && is_secret {
+            faults.push(format!("extra {extra_count}, not named here since they may be personal data"));
+        } else if extra_count > 0 && (spec.spec.unknown_columns == UnknownColumns::Reject || !missing.is_empty()) {
             let declared: Vec<&str> = spec.columns.iter().map(|column| column.path[0].as_str()).collect();
             let named = extra_names.iter().map(|name| match missing.is_empty() {
                 true => with_nearest(name, &declared),
