@@ -56,6 +56,8 @@ struct Extraction<'a> {
     sifter: Sifter,
     parts: PartWriter,
     rejects: Option<RejectWriter>,
+    /// Whether much of the rejects was stored lately.
+    rejects_stored: bool,
     resumed: Option<Checkpoint>,
     round: u32,
     started: SystemTime,
@@ -83,6 +85,7 @@ impl<'a> Extraction<'a> {
         Ok(Self {
             parts: PartWriter::new(context, run, spec.staged_schema(), parts),
             rejects: None,
+            rejects_stored: false,
             round: resumed.as_ref().map_or(1, |checkpoint| checkpoint.round + 1),
             masked: (0..spec.columns.len()).filter(|column| is_masked(*column)).collect(),
             context,
@@ -266,14 +269,20 @@ impl<'a> Extraction<'a> {
     }
 
     async fn store_rejects(&mut self) -> Result<(), StageError> {
-        match &mut self.rejects {
-            Some(rejects) => rejects.store().await,
-            None => Ok(()),
+        if let Some(rejects) = &mut self.rejects {
+            self.rejects_stored |= rejects.store().await?;
         }
+        Ok(())
     }
 
     /// Writes the batches that are whole. Returns false where the time was up and a checkpoint is saved.
     async fn drain(&mut self, at_end: bool, position: impl Fn() -> Position) -> Result<bool, StageError> {
+        // A source of rejects alone has no parts that end.
+        let rejects_stored = std::mem::take(&mut self.rejects_stored);
+        if rejects_stored && !at_end && !self.parts.is_open() && self.context.budget.is_spent() {
+            self.save(position()).await?;
+            return Ok(false);
+        }
         while let Some(batch) = self.sifter.next_batch(at_end)? {
             let part_ended = self.parts.write(&batch).await?;
             if part_ended && !at_end && self.context.budget.is_spent() {

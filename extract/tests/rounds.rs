@@ -306,3 +306,13 @@ async fn of_a_json_document() {
     any_cut_gives_the_same(source("in/a.json", "format: json, json: { records: data.items }", json().into_bytes()))
         .await;
 }
+
+#[tokio::test]
+async fn of_rejects_alone() {
+    let mut text = String::from("id,name,price,day,note\n");
+    for number in 0..60_000_u32 {
+        writeln!(text, "no number {number},a name,1.00,2024-01-01,x").unwrap();
+    }
+    let source = source("in/a.csv", "format: csv", text.into_bytes());
+    any_cut_gives_the_same(Source { spec: source.spec.replace("90%", "100%"), ..source }).await;
+}

@@ -56,6 +56,11 @@ impl PartWriter {
         Ok(is_full)
     }
 
+    /// Whether a part is begun and not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The parts that are whole.
     pub(crate) fn parts(&self) -> &[Part] {
         &self.parts

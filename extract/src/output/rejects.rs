@@ -93,10 +93,10 @@ impl RejectWriter {
         Ok(())
     }
 
-    /// Stores what was gathered, once it is much.
-    pub(crate) async fn store(&mut self) -> Result<(), StageError> {
-        self.records.store_if_full(&self.target).await?;
-        self.reasons.store_if_full(&self.target).await
+    /// Stores what was gathered, once it is much. Returns whether it was.
+    pub(crate) async fn store(&mut self) -> Result<bool, StageError> {
+        let records = self.records.store_if_full(&self.target).await?;
+        Ok(self.reasons.store_if_full(&self.target).await? || records)
     }
 
     /// Saves the open pieces under a prefix.
@@ -174,12 +174,13 @@ impl Pieces {
         (0..self.stored).map(|number| self.piece(number))
     }
 
-    async fn store_if_full(&mut self, target: &Target) -> Result<(), StageError> {
-        if self.open.len() >= PIECE_BYTES {
+    async fn store_if_full(&mut self, target: &Target) -> Result<bool, StageError> {
+        let is_full = self.open.len() >= PIECE_BYTES;
+        if is_full {
             target.put(&self.piece(self.stored), mem::take(&mut self.open)).await?;
             self.stored += 1;
         }
-        Ok(())
+        Ok(is_full)
     }
 
     /// Puts the whole together. Returns its key.
