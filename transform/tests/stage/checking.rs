@@ -88,12 +88,6 @@ async fn without_its_references_sql_is_parsed_only() {
     let errors = check(&good, Some(&context())).await.expect_err("there is no such table").to_string();
     let expected = "t.yaml:8: the reference `cities` cannot be read: lake/cities/ is no Parquet file and no folder";
     assert!(errors.starts_with(expected), "{errors}");
-    for (sql, name, path, expected) in [
-        ("SELEC", "cities", "lake/cities/", "t.yaml:7: the SQL is wrong: "),
-        ("SELECT 1", "input", "lake/cities/", "t.yaml:8: there are two tables `input`"),
-        ("SELECT 1", "cities", "landing/cities/", "t.yaml:8: `landing/cities/` is no reference"),
-    ] {
-        let errors = check(&parsed(&text(sql, name, path)), None).await.expect_err(sql).to_string();
-        assert!(errors.starts_with(expected), "{sql}\n  expected {expected}\n  got      {errors}");
-    }
+    let errors = check(&parsed(&text("SELEC", "cities", "lake/cities/")), None).await.expect_err("no SQL").to_string();
+    assert!(errors.starts_with("t.yaml:7: the SQL is wrong: "), "{errors}");
 }
