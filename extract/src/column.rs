@@ -34,6 +34,7 @@ use stepwell_pipeline::{
 pub(crate) use self::{
     cell::{Cell, Fields, Selection},
     faults::Faults,
+    pii::keyed,
 };
 use self::{
     conditions::{Report, TextConditions},

@@ -9,7 +9,9 @@ use arrow::{
     array::{ArrayRef, RecordBatch},
     datatypes::SchemaRef,
 };
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     manifest::ColumnProfile,
@@ -20,7 +22,7 @@ use stepwell_pipeline::{
 
 use crate::{
     check::Condition,
-    column::{ColumnParser, Faults, Selection},
+    column::{ColumnParser, Faults, Selection, keyed},
     decode::Block,
     profile::ColumnProfiler,
 };
@@ -46,7 +48,35 @@ pub(crate) struct Sifter {
 
 struct UniqueColumn {
     column: usize,
+    /// Hashes what is remembered of personal data, which a checkpoint writes down.
+    secret: Option<Hmac<Sha256>>,
     seen: HashSet<u128>,
+}
+
+impl UniqueColumn {
+    fn new(index: usize, column: &Column, key: Option<&HashKey>) -> Result<Self, StageError> {
+        let secret = match (column.pii, key) {
+            (None, _) => None,
+            (Some(_), Some(key)) => Some(keyed(key)?),
+            (Some(_), None) => {
+                let message = format!(
+                    "column `{}` is unique and personal: what is remembered of it is hashed; set PII_HASH_KEY",
+                    column.name
+                );
+                return Err(StageError::new(ErrorKind::InvalidInput, message));
+            }
+        };
+        Ok(Self { column: index, secret, seen: HashSet::new() })
+    }
+
+    /// What is remembered of a value's key.
+    fn remembered(&self, key: u128) -> u128 {
+        let Some(secret) = &self.secret else { return key };
+        let mut hash = secret.clone();
+        hash.update(&key.to_le_bytes());
+        let digest = hash.finalize().into_bytes();
+        digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+    }
 }
 
 /// What a sifter needs to go on in another process, beside the records gathered and the values seen.
@@ -80,10 +110,13 @@ impl Sifter {
             profile: profiled
                 .map(|column| ColumnProfiler::new(&column.name, column.column_type.to_string(), declared.len()))
                 .collect(),
-            unique: (0..spec.columns.len())
-                .filter(|column| spec.columns[*column].unique)
-                .map(|column| UniqueColumn { column, seen: HashSet::new() })
-                .collect(),
+            unique: spec
+                .columns
+                .iter()
+                .enumerate()
+                .filter(|(_, column)| column.unique)
+                .map(|(index, column)| UniqueColumn::new(index, column, key))
+                .collect::<Result<_, _>>()?,
             conditions,
             is_kept,
             batches: BatchCuts::new(context.limits.batch_records),
@@ -240,12 +273,10 @@ impl Sifter {
                 continue;
             }
             keys.clear();
-            keys.extend(
-                self.unique
-                    .iter()
-                    .zip(&cells)
-                    .map(|(unique, cells)| self.columns[unique.column].unique_key(cells, record)),
-            );
+            keys.extend(self.unique.iter().zip(&cells).map(|(unique, cells)| {
+                let key = self.columns[unique.column].unique_key(cells, record);
+                key.map(|key| unique.remembered(key))
+            }));
             let seen =
                 |(unique, key): (&UniqueColumn, &Option<u128>)| key.is_some_and(|key| unique.seen.contains(&key));
             if let Some(repeated) = self.unique.iter().zip(&keys).position(seen) {

@@ -176,6 +176,17 @@ async fn a_record_in_the_headers_place_is_not_told_where_data_is_personal() {
 }
 
 #[tokio::test]
+async fn unique_personal_data_needs_the_hash_key() {
+    let context = context();
+    let request = land(&context, "in/people.csv", "id,name,born\n1,Ada,\n").await;
+    let spec = SPEC.replace("{ name: name, type: string }", "{ name: name, type: string, pii: drop, unique: true }");
+    store::put(&*context.stores, &ObjectRef::new("work", "pipelines/people.yaml"), spec).await.expect("the spec");
+    let error = extract(&context, request).await.expect_err("no key");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.report().contains("column `name` is unique and personal"), "{}", error.report());
+}
+
+#[tokio::test]
 async fn a_missing_object_or_a_newer_version_is_told_apart() {
     let context = context();
     let request = land(&context, "in/people.csv", "id,name,born\n1,Ada,\n").await;

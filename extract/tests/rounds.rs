@@ -316,3 +316,10 @@ async fn of_rejects_alone() {
     let source = source("in/a.csv", "format: csv", text.into_bytes());
     any_cut_gives_the_same(Source { spec: source.spec.replace("90%", "100%"), ..source }).await;
 }
+
+#[tokio::test]
+async fn of_unique_personal_data() {
+    let source = source("in/a.csv", "format: csv", csv().into_bytes());
+    any_cut_gives_the_same(Source { spec: source.spec.replace("unique: true", "unique: true, pii: drop"), ..source })
+        .await;
+}

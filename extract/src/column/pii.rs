@@ -86,7 +86,11 @@ impl Masked {
     }
 }
 
-fn keyed(key: &HashKey) -> Result<Hmac<Sha256>, StageError> {
+/// The keyed hash that stands for personal data.
+///
+/// # Errors
+/// `InvalidInput` for a key that is none.
+pub(crate) fn keyed(key: &HashKey) -> Result<Hmac<Sha256>, StageError> {
     Hmac::new_from_slice(key.bytes())
         .map_err(|error| StageError::with_source(ErrorKind::InvalidInput, "PII_HASH_KEY is no key", error))
 }
