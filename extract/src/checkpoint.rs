@@ -32,6 +32,12 @@ pub(crate) struct Checkpoint {
     pub(crate) timing: Timing,
 }
 
+/// What every version's checkpoints have.
+#[derive(Deserialize)]
+struct SavedBy {
+    code_version: String,
+}
+
 /// A place between two records.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Position {
@@ -58,12 +64,12 @@ pub(crate) async fn find(target: &Target) -> Result<Option<Checkpoint>, StageErr
         let message = format!("{object} is not what Stepwell wrote there; remove it, and start a new execution");
         StageError::with_source(ErrorKind::Internal, message, error)
     };
-    let found: serde_json::Value = serde_json::from_slice(&bytes).map_err(broken)?;
-    if found["code_version"] != CODE_VERSION {
+    let saved: SavedBy = serde_json::from_slice(&bytes).map_err(broken)?;
+    if saved.code_version != CODE_VERSION {
         return Ok(None);
     }
     // To begin anew without a word would be to begin anew in every round.
-    serde_json::from_value(found).map(Some).map_err(broken)
+    serde_json::from_slice(&bytes).map(Some).map_err(broken)
 }
 
 impl Checkpoint {

@@ -323,3 +323,15 @@ async fn of_unique_personal_data() {
     any_cut_gives_the_same(Source { spec: source.spec.replace("unique: true", "unique: true, pii: drop"), ..source })
         .await;
 }
+
+/// Found by fuzzing: JSON values in between hold no number beyond 64 bits.
+#[tokio::test]
+async fn of_wide_decimals() {
+    let mut text = String::from("id,name,price,day\n");
+    for number in 0..1200_u32 {
+        writeln!(text, "{number},a name,1234567890123456789012345678.{:010},2024-01-01", number).unwrap();
+    }
+    let source = source("in/a.csv", "format: csv", text.into_bytes());
+    let spec = source.spec.replace("decimal(8,2)", "decimal(38,10)").replace(", check: \"price < 900\"", "");
+    any_cut_gives_the_same(Source { spec, ..source }).await;
+}

@@ -48,7 +48,8 @@ pub fn check_extract(key: &str, spec: &str, object: &[u8]) {
             let is_of_source =
                 matches!(kind, ErrorKind::UnreadableSource | ErrorKind::SchemaMismatch | ErrorKind::TooManyRejects);
             assert!(is_of_source, "{kind:?}: {}", whole.report());
-            assert_eq!(whole.report(), cut.report(), "another error in several rounds");
+            // Of several faults, which is met first is a matter of how much is looked at in one go.
+            assert_eq!(kind, cut.kind(), "another error in several rounds: {} / {}", whole.report(), cut.report());
             assert!(whole.report().len() < 4096, "a message of {} bytes", whole.report().len());
         }
         (Ok(_), Err(error)) => panic!("fails in several rounds only: {}", error.report()),

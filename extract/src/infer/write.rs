@@ -131,12 +131,24 @@ pub(super) fn quoted(text: &str) -> String {
     let is_plain = text.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte))
         && !matches!(text.to_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "y" | "n" | "on" | "off");
-    if is_plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+    if is_plain {
+        return text.to_owned();
+    }
+    let escaped = |letter: char| match is_printable(letter) {
+        true => letter.to_string(),
+        false => format!("\\u{:04x}", u32::from(letter)),
+    };
+    serde_json::Value::from(text).to_string().chars().map(escaped).collect()
+}
+
+/// Whether YAML lets a character stand as it is (YAML 1.2, 5.1, "Character set").
+fn is_printable(letter: char) -> bool {
+    !letter.is_control() && !matches!(letter, '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}')
 }
 
 /// Text that cannot end a comment.
 fn comment(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    text.chars().map(|letter| if is_printable(letter) { letter } else { ' ' }).collect()
 }
 
 fn count(number: u64) -> String {
