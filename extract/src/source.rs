@@ -15,7 +15,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stepwell_pipeline::{StageError, run::Source, spec::Format, stage::StageContext};
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "checking a spec is to come"))]
 pub(crate) use self::charset::encoding;
 use self::{
     archive::Entry,

@@ -31,13 +31,12 @@ pub(crate) use self::{
     mask::mask,
     string::write_string,
 };
+use super::RECORD_BYTES_MAX;
 
 /// The text that a block is taken from, unless a record is longer.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// The most text that is looked at in one go; spans of a block are 31 bits wide.
 const TEXT_BYTES_MAX: usize = 1 << 30;
-/// The greatest record.
-const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How the records stand in the text.
 #[derive(Clone, Debug)]
