@@ -50,7 +50,7 @@ fn read_document(text: &str, is_whole: bool, mut table: Table) -> Result<Table, 
 fn records_of<'a>(value: &'a Value, steps: &mut Vec<String>) -> Option<&'a Vec<Value>> {
     match value {
         Value::Array(items) if items.first().is_some_and(Value::is_object) => Some(items),
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+        Value::Object(fields) => fields.iter().filter(|(name, _)| !name.is_empty()).find_map(|(name, value)| {
             steps.push(name.clone());
             let found = records_of(value, steps);
             if found.is_none() {
@@ -67,7 +67,8 @@ impl Table {
         let Value::Object(fields) = record else { return };
         let seen_before: u64 = self.records;
         self.records += 1;
-        for (name, value) in fields {
+        // No path leads to a member without a name.
+        for (name, value) in fields.iter().filter(|(name, _)| !name.is_empty()) {
             self.see_field(&mut vec![name.clone()], value, seen_before);
         }
         // Columns that this record lacks.

@@ -203,3 +203,11 @@ fn what_cannot_be_sampled_is_told() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+/// Found by fuzzing.
+#[test]
+fn a_member_without_a_name_is_left_out() {
+    let text = spec("a.ndjson", b"{\"\": 1, \"id\": 2}\n{\"id\": 3}\n");
+    assert_has(&text, &["name: id"]);
+    assert!(!text.contains("unnamed"), "{text}");
+}
