@@ -14,6 +14,7 @@ use std::borrow::Cow;
 
 use stepwell_pipeline::StageError;
 
+pub(crate) use self::{avro::AvroFile, parquet::ParquetFile};
 use crate::{
     checkpoint::Position,
     column::{Faults, Fields},

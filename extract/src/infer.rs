@@ -2,51 +2,44 @@
 
 mod delimited;
 mod json;
+mod object;
 mod sample;
+mod typed;
 mod values;
 mod write;
 
 use stepwell_pipeline::spec::Format;
 
+pub use self::object::infer_object;
 use self::values::Values;
 
-/// How many bytes of an object are looked at, at most, at each place.
+/// How many bytes of a file are looked at, at most, at each place.
 pub const SAMPLE_BYTES_MAX: usize = 8 << 20;
 
-/// What is looked at of a file.
+/// What is looked at of a file of text.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
-    /// The file's name, without folders.
+    /// The object's name, without folders.
     pub name: &'a str,
-    /// The first bytes, compressed if the file is.
+    /// The file's name where it is one of an archive.
+    pub entry: Option<&'a str>,
+    /// The first bytes, decompressed.
     pub head: &'a [u8],
     /// Whether `head` is the whole file.
     pub is_whole: bool,
-    /// Bytes from further places, such as the middle and the end; not of use for compressed files.
+    /// Bytes from further places, such as the middle and the end.
     pub later: &'a [&'a [u8]],
 }
 
-/// Writes a first spec, in YAML with comments that say what was seen.
+/// Writes a first spec for files of text, in YAML with comments that say what was seen.
 ///
 /// # Errors
-/// Why no spec can be inferred: the format is not supported, or there are no records.
+/// Why no spec can be inferred: it is no text, or there are no records.
 pub fn infer(sample: &Sample<'_>) -> Result<String, String> {
-    let head = sample::decompress(sample.head)?;
-    let is_whole = sample.is_whole && head.len() < SAMPLE_BYTES_MAX;
-    if head.starts_with(b"PAR1") || head.starts_with(b"Obj\x01") {
-        let format = if head.starts_with(b"PAR1") { "Parquet" } else { "Avro" };
-        return Err(format!(
-            "{} is {format}, which declares its types itself: write the columns wanted into a spec",
-            sample.name
-        ));
-    }
-    let text = sample::decode(&head)?;
-    let later: Vec<String> = match head {
-        // Later pieces of a compressed file cannot be read alone.
-        std::borrow::Cow::Owned(_) => Vec::new(),
-        std::borrow::Cow::Borrowed(_) => sample.later.iter().filter_map(|piece| text.decode_piece(piece)).collect(),
-    };
-    let format = format_of(sample.name, &text.text);
+    let is_whole = sample.is_whole && sample.head.len() <= SAMPLE_BYTES_MAX;
+    let text = sample::decode(&sample.head[..sample.head.len().min(SAMPLE_BYTES_MAX)])?;
+    let later: Vec<String> = sample.later.iter().filter_map(|piece| text.decode_piece(piece)).collect();
+    let format = format_of(sample.entry.unwrap_or(sample.name), &text.text);
     let table = if format.is_json() {
         json::read(&text.text, &later, format, is_whole)?
     } else {
@@ -55,7 +48,7 @@ pub fn infer(sample: &Sample<'_>) -> Result<String, String> {
     if table.columns.is_empty() || table.records == 0 {
         return Err(format!("{} has no records to infer a spec from", sample.name));
     }
-    Ok(write::spec(sample.name, format, text.encoding, &table, is_whole))
+    Ok(write::text_spec(sample.name, format, text.encoding, &table, is_whole))
 }
 
 fn format_of(name: &str, text: &str) -> Format {

@@ -15,6 +15,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     let later = [rest];
     let sample = Sample {
         name: NAMES[usize::from(choice & 7)],
+        entry: None,
         head,
         is_whole: rest.is_empty(),
         later: if rest.is_empty() { &[] } else { &later },

@@ -71,7 +71,7 @@ impl Arguments {
         let result = match self.command {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Check(arguments) => check::check(arguments).await,
-            Command::Infer(arguments) => infer::run(&arguments),
+            Command::Infer(arguments) => infer::run(&arguments).await,
             Command::Replay(arguments) => replay::replay(arguments).await,
             Command::Schema => {
                 println!("{:#}", stepwell_pipeline::spec::json_schema());

@@ -68,7 +68,7 @@ impl Stores for DirectoryStores {
     async fn copy(&self, from: &ObjectRef, to: &ObjectRef) -> Result<(), StageError> {
         self.bucket(&to.bucket)?;
         let (source, target) = (self.file(from)?, self.file(to)?);
-        copy_file(&source, &target, None).await.map_err(|error| {
+        link_file(&source, &target).await.map_err(|error| {
             let kind = match error.kind() {
                 io::ErrorKind::NotFound => ErrorKind::SourceMissing,
                 io::ErrorKind::PermissionDenied => ErrorKind::AccessDenied,
@@ -79,32 +79,37 @@ impl Stores for DirectoryStores {
     }
 }
 
-/// Copies a file so that it appears whole or not at all, sharing its blocks where the file system can.
-pub(crate) async fn copy_file(
-    source: &FilePath,
-    target: &FilePath,
-    modified: Option<std::time::SystemTime>,
-) -> io::Result<()> {
+/// Puts a file's content under another name, so that it appears there whole or not at all: as a second name of the same
+/// file, which costs nothing whatever its size, or as a copy where the file system or the file's owner do not allow that.
+///
+/// Nothing of ours writes into a file that has its name already, so names that share a file stay apart.
+pub(crate) async fn link_file(source: &FilePath, target: &FilePath) -> io::Result<()> {
     let (source, target) = (source.to_owned(), target.to_owned());
-    let copied = tokio::task::spawn_blocking(move || {
+    let linked = tokio::task::spawn_blocking(move || {
         let mut staging = target.clone().into_os_string();
         // `object_store` takes names that end in `#` and digits for unfinished files, and does not list them.
         staging.push(format!("#{}", rand::random::<u32>()));
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let done = std::fs::copy(&source, &staging).and_then(|_| {
-            if let Some(modified) = modified {
-                File::options().write(true).open(&staging)?.set_modified(modified)?;
-            }
-            std::fs::rename(&staging, &target)
-        });
-        done.inspect_err(|_| {
-            // The error is what matters; a staging file that stays is not listed.
-            let _ = std::fs::remove_file(&staging);
-        })
+        let done = link_or_copy(&source, FilePath::new(&staging)).and_then(|()| std::fs::rename(&staging, &target));
+        // It stays after an error, and where the target was a name of the same file already: POSIX renames nothing then.
+        // What matters is the error; a staging file that cannot be removed is not listed.
+        let _ = std::fs::remove_file(&staging);
+        done
     });
-    copied.await.map_err(io::Error::other)?
+    linked.await.map_err(io::Error::other)?
+}
+
+fn link_or_copy(source: &FilePath, target: &FilePath) -> io::Result<()> {
+    // A link to a symbolic link would follow it when it has changed.
+    let file = source.canonicalize()?;
+    if std::fs::hard_link(&file, target).is_ok() {
+        return Ok(());
+    }
+    std::fs::copy(&file, target)?;
+    let modified = std::fs::metadata(&file)?.modified()?;
+    File::open(target)?.set_modified(modified)
 }
 
 /// One folder as an object store: `LocalFileSystem`, which lacks only the conditional replacement.

@@ -2,7 +2,7 @@ use std::{io, path::Path};
 
 use stepwell_pipeline::{spec::CheckedSpec, store::ObjectRef};
 
-use crate::directory::{DirectoryStores, copy_file};
+use crate::directory::{DirectoryStores, link_file};
 
 /// The key under which a file lands: the folder of the pipeline's `match`, and the file's own name.
 ///
@@ -44,5 +44,5 @@ pub(crate) async fn land(stores: &DirectoryStores, file: &Path, object: &ObjectR
     {
         return Ok(());
     }
-    copy_file(file, &target, Some(modified)).await
+    link_file(file, &target).await
 }

@@ -80,3 +80,18 @@ async fn what_is_not_there_is_told_by_kind() {
         ErrorKind::InvalidInput
     );
 }
+
+#[tokio::test]
+async fn a_copy_shares_the_file_and_keeps_what_replaces_it_apart() {
+    let (stores, folder) = stores("links");
+    let (from, to) = (ObjectRef::new("one", "a"), ObjectRef::new("two", "t/a"));
+    store::put(&stores, &from, "one").await.expect("is written");
+    for _ in 0..2 {
+        stores.copy(&from, &to).await.expect("is copied, again too");
+    }
+    let names: Vec<_> = fs::read_dir(folder.join("two/t")).expect("a folder").flatten().collect();
+    assert_eq!(names.len(), 1, "nothing unfinished stays: {names:?}");
+    store::put(&stores, &from, "two").await.expect("is replaced");
+    let kept = fs::read(folder.join("two/t/a")).expect("is there");
+    assert_eq!(kept, b"one", "what replaces one name leaves the other");
+}

@@ -1,6 +1,7 @@
 use serde_json::json;
 use stepwell_pipeline::{
     StageError,
+    figures::{bytes, thousands},
     handoff::{Commit, Loaded},
     manifest::Report,
     notice::{Notice, Outcome},
@@ -8,7 +9,7 @@ use stepwell_pipeline::{
     store::{self, ObjectRef},
 };
 
-use crate::figures::{bytes, counts, file_name, table, thousands};
+use crate::figures::{counts, file_name, table};
 
 /// How many reasons a notice lists; the report has them all.
 const REASONS: usize = 3;

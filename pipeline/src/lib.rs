@@ -4,6 +4,7 @@
 pub mod error;
 pub mod execution;
 pub mod failure;
+pub mod figures;
 pub mod handoff;
 pub mod manifest;
 pub mod notice;

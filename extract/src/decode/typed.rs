@@ -14,6 +14,8 @@ use arrow::array::RecordBatch;
 use stepwell_pipeline::{ErrorKind, StageError};
 use tokio::{sync::mpsc, task::JoinHandle};
 
+use super::RECORD_BYTES_MAX;
+
 #[allow(unused_imports, reason = "the stage does not read these formats yet")]
 pub(crate) use self::{
     json::record_json,
@@ -26,8 +28,6 @@ pub(crate) use self::{
 pub(crate) const BATCH_RECORDS: usize = 8192;
 /// What the values of a block take at most, unless one record alone takes more.
 const BLOCK_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// What the values of one record may take.
-const RECORD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Some consecutive records of a typed source.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl BlockSink {
                 bytes += sizes[end];
                 end += 1;
             }
-            if bytes > RECORD_BYTES_MAX {
+            if bytes > RECORD_BYTES_MAX as u64 {
                 return Err(StageError::new(
                     ErrorKind::UnreadableSource,
                     format!(

@@ -50,11 +50,7 @@ impl TypedRecords {
             let blocks = parquet.read(layout.projection(), first_record);
             (layout, blocks)
         } else {
-            let body = file.into_bytes();
-            let chunks = futures::stream::try_unfold(body, |mut body| async move {
-                Ok(body.next().await?.map(|chunk| (chunk, body)))
-            });
-            let avro = AvroFile::open(&label, Box::pin(chunks)).await?;
+            let avro = AvroFile::open(&label, file.into_bytes().into_stream()).await?;
             let layout = TypedLayout::new(avro.schema(), spec, &label)?;
             let blocks = avro.read(layout.projection(), first_record);
             (layout, blocks)

@@ -1,39 +1,9 @@
-use std::{
-    borrow::Cow,
-    io::{BufReader, Read},
-};
-
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
-
-use super::SAMPLE_BYTES_MAX;
 
 /// The text of a sample and its encoding.
 pub(super) struct Text {
     pub(super) text: String,
     pub(super) encoding: &'static Encoding,
-}
-
-/// The first bytes of what was compressed; a cut at the sample's end is no error.
-pub(super) fn decompress(head: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-    match head {
-        [0x1f, 0x8b, ..] => first_bytes(flate2::read::MultiGzDecoder::new(head)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(BufReader::new(head));
-            first_bytes(decoder.map_err(|error| format!("the zstd stream cannot be read: {error}"))?)
-        }
-        [b'P', b'K', 3, 4, ..] => Err("zip archives cannot be sampled: unpack a file of it first".to_owned()),
-        [b'B', b'Z', b'h', ..] => Err("bzip2 cannot be sampled: decompress the file first".to_owned()),
-        _ => Ok(Cow::Borrowed(&head[..head.len().min(SAMPLE_BYTES_MAX)])),
-    }
-}
-
-fn first_bytes(reader: impl Read) -> Result<Cow<'static, [u8]>, String> {
-    let mut bytes = Vec::new();
-    let read = reader.take(SAMPLE_BYTES_MAX as u64).read_to_end(&mut bytes);
-    match read {
-        Err(error) if bytes.is_empty() => Err(format!("the file cannot be decompressed: {error}")),
-        _ => Ok(Cow::Owned(bytes)),
-    }
 }
 
 /// Decodes the beginning of a file, telling the encoding from the byte order mark, else from the bytes.

@@ -1,51 +1,81 @@
 use encoding_rs::{Encoding, UTF_8};
-use stepwell_pipeline::spec::Format;
+use stepwell_pipeline::{figures::thousands, spec::Format};
 
 use super::{Seen, Table};
 
 /// Fewer values without a null are no evidence that there are none.
 const REQUIRED_RECORDS_MIN: u64 = 100;
 
-pub(super) fn spec(file: &str, format: Format, encoding: &'static Encoding, table: &Table, is_whole: bool) -> String {
-    let name = pipeline_name(file);
+/// What a spec is written from.
+pub(super) struct Draft<'a> {
+    /// The object's name, without folders.
+    pub(super) file: &'a str,
+    pub(super) format: Format,
+    /// What was looked at.
+    pub(super) basis: String,
+    /// Further lines of the source section.
+    pub(super) source: Vec<String>,
+    /// Comments before the schema.
+    pub(super) remarks: &'a [String],
+    /// The lines of the schema.
+    pub(super) columns: Vec<String>,
+    /// The columns' names and types.
+    pub(super) typed: Vec<(String, String)>,
+}
+
+/// The spec of files of text.
+pub(super) fn text_spec(
+    file: &str,
+    format: Format,
+    encoding: &'static Encoding,
+    table: &Table,
+    is_whole: bool,
+) -> String {
     let extent = if is_whole { "all" } else { "a sample of" };
-    let mut lines = vec![
-        format!(
-            "# A first spec, from {extent} {} records of {}. To be corrected by a person:",
-            count(table.records),
-            comment(file)
-        ),
-        "# the comments say what was seen; `required` stands where no null was.".to_owned(),
-        format!("pipeline: {name}"),
-        "source:".to_owned(),
-        format!("  match: {}", quoted(&pattern(&name, file))),
-        format!("  format: {}", format.name()),
-    ];
+    let mut source = Vec::new();
     if encoding != UTF_8 {
         let remark =
             if encoding == encoding_rs::WINDOWS_1252 { "  # not UTF-8; taken for Western European" } else { "" };
-        lines.push(format!("  encoding: {}{remark}", encoding.name().to_lowercase()));
+        source.push(format!("  encoding: {}{remark}", encoding.name().to_lowercase()));
     }
     if !table.options.is_empty() {
         let section = if format.is_json() { "json" } else { "csv" };
-        lines.push(format!("  {section}: {{ {} }}", table.options.join(", ")));
+        source.push(format!("  {section}: {{ {} }}", table.options.join(", ")));
     }
-    lines.extend(table.remarks.iter().map(|remark| format!("# {remark}")));
-    lines.push("schema:".to_owned());
-    let mut names: Vec<String> = Vec::with_capacity(table.columns.len());
+    let mut columns = Vec::with_capacity(table.columns.len());
+    let mut typed: Vec<(String, String)> = Vec::with_capacity(table.columns.len());
     for seen in &table.columns {
         let mut name = if seen.name.is_empty() { "unnamed".to_owned() } else { seen.name.clone() };
-        while names.contains(&name) {
+        while typed.iter().any(|(known, _)| *known == name) {
             name.push('_');
         }
-        lines.push(column(seen, &name));
-        names.push(name);
+        columns.push(column(seen, &name));
+        typed.push((name.clone(), seen.values.infer(&name).column_type));
     }
+    let basis = format!("{extent} {} records", thousands(table.records));
+    spec(Draft { file, format, basis, source, remarks: &table.remarks, columns, typed })
+}
+
+/// Writes a spec out.
+pub(super) fn spec(draft: Draft<'_>) -> String {
+    let name = pipeline_name(draft.file);
+    let mut lines = vec![
+        format!("# A first spec, from {} of {}. To be corrected by a person:", draft.basis, comment(draft.file)),
+        "# the comments say what was seen; `required` stands where no null was.".to_owned(),
+        format!("pipeline: {name}"),
+        "source:".to_owned(),
+        format!("  match: {}", quoted(&pattern(&name, draft.file))),
+        format!("  format: {}", draft.format.name()),
+    ];
+    lines.extend(draft.source);
+    lines.extend(draft.remarks.iter().map(|remark| format!("# {remark}")));
+    lines.push("schema:".to_owned());
+    lines.extend(draft.columns);
     lines.push("rejects: { tolerate: \"1%\" }".to_owned());
     lines.push("load:".to_owned());
     lines.push("  target: parquet".to_owned());
     lines.push(format!("  path: lake/{name}/"));
-    lines.extend(partition(table, &names));
+    lines.extend(partition(&draft.typed));
     lines.push(String::new());
     lines.join("\n")
 }
@@ -64,36 +94,39 @@ fn column(seen: &Seen, name: &str) -> String {
         keys.push(("required", "true".to_owned()));
     }
     let mut remarks = inferred.remarks;
-    let total = count(seen.values.count);
+    let total = thousands(seen.values.count);
     remarks.extend(
         seen.values
             .null_spellings()
             .iter()
-            .map(|(null, found)| format!("{} of {total} values are {null:?}", count(*found))),
+            .map(|(null, found)| format!("{} of {total} values are {null:?}", thousands(*found))),
     );
     if seen.values.absent > 0 {
-        remarks.push(format!("{} of {total} are null or absent", count(seen.values.absent)));
+        remarks.push(format!("{} of {total} are null or absent", thousands(seen.values.absent)));
     }
-    let keys: Vec<_> = keys.into_iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    column_line(&keys, &remarks)
+}
+
+/// A line of the schema.
+pub(super) fn column_line(keys: &[(&str, String)], remarks: &[String]) -> String {
+    let keys: Vec<_> = keys.iter().map(|(key, value)| format!("{key}: {value}")).collect();
     let remark = if remarks.is_empty() { String::new() } else { format!("  # {}", comment(&remarks.join("; "))) };
     format!("  - {{ {} }}{remark}", keys.join(", "))
 }
 
-fn column_type(name: &str) -> String {
+/// A type as YAML.
+pub(super) fn column_type(name: &str) -> String {
     if name.contains([',', '<']) { format!("\"{name}\"") } else { name.to_owned() }
 }
 
-fn partition(table: &Table, names: &[String]) -> Vec<String> {
+fn partition(typed: &[(String, String)]) -> Vec<String> {
     let known: Vec<_> =
-        ["year", "month"].into_iter().filter(|wanted| names.iter().any(|name| name == wanted)).collect();
+        ["year", "month"].into_iter().filter(|wanted| typed.iter().any(|(name, _)| name == wanted)).collect();
     if known.first() == Some(&"year") {
         return vec![format!("  partition_by: [{}]", known.join(", "))];
     }
-    let dated = table.columns.iter().zip(names).find(|(seen, name)| {
-        let column_type = seen.values.infer(name).column_type;
-        matches!(column_type.as_str(), "date" | "timestamp")
-    });
-    let Some((_, name)) = dated else { return Vec::new() };
+    let dated = typed.iter().find(|(_, column_type)| matches!(column_type.as_str(), "date" | "timestamp"));
+    let Some((name, _)) = dated else { return Vec::new() };
     let name = comment(name);
     vec![
         format!(
@@ -119,6 +152,9 @@ fn pipeline_name(file: &str) -> String {
 
 /// Files of the same ending in a folder of the pipeline's name; `*` at the end lets compression come and go.
 fn pattern(name: &str, file: &str) -> String {
+    if file.to_ascii_lowercase().ends_with(".zip") {
+        return format!("{name}/*{}", &file[file.len() - ".zip".len()..]);
+    }
     let ending = file.split('.').skip(1).find(|part| Format::of_name(&format!("x.{part}")).is_some());
     match ending {
         Some(ending) => format!("{name}/*.{ending}*"),
@@ -149,16 +185,4 @@ fn is_printable(letter: char) -> bool {
 /// Text that cannot end a comment.
 fn comment(text: &str) -> String {
     text.chars().map(|letter| if is_printable(letter) { letter } else { ' ' }).collect()
-}
-
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use futures::{StreamExt, stream::BoxStream};
 use stepwell_pipeline::{ErrorKind, StageError};
 use tokio::{runtime::Handle, sync::mpsc};
 
@@ -78,6 +79,12 @@ impl Body {
             drop(chunks.blocking_send(sent.map(|()| None)));
         });
         Self { front: None, stream: Stream::Decompressed(receiver), meter }
+    }
+
+    /// Its chunks, in order.
+    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Bytes, StageError>> {
+        futures::stream::try_unfold(self, |mut body| async move { Ok(body.next().await?.map(|chunk| (chunk, body))) })
+            .boxed()
     }
 
     /// The next bytes, or nothing at the end.

@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use stepwell_pipeline::{
+    figures::{bytes, thousands},
     handoff::Commit,
     manifest::{ColumnProfile, Report, Timing},
     reject::ReasonCount,
@@ -77,8 +78,8 @@ fn flow(report: &Report) -> Markup {
         ul.sums {
             li { (sum(report.records_read, "read", &extract)) }
             @if report.records_filtered.is_some() { li { (sum(accepted, "accepted", &transform)) } }
-            @else { li { (count(accepted)) " accepted → " (count(report.records_out)) " given by SQL over the whole object" } }
-            li { (count(report.records_loaded)) " loaded of " (count(report.records_out)) " given" }
+            @else { li { (thousands(accepted)) " accepted → " (thousands(report.records_out)) " given by SQL over the whole object" } }
+            li { (thousands(report.records_loaded)) " loaded of " (thousands(report.records_out)) " given" }
         }
     }
 }
@@ -86,18 +87,18 @@ fn flow(report: &Report) -> Markup {
 fn bar(title: &str, records: u64, shares: &[Share], widest: u64) -> Markup {
     html! {
         div.row {
-            div.name { (title) " " b { (count(records)) } }
+            div.name { (title) " " b { (thousands(records)) } }
             div.bar {
                 @for share in shares {
                     @if share.records > 0 {
                         div class={ "share " (share.class) } style={ "width:" (percent(share.records, widest)) "%" }
-                            title={ (count(share.records)) " " (share.label) } {}
+                            title={ (thousands(share.records)) " " (share.label) } {}
                     }
                 }
             }
             div.legend {
                 @for share in shares {
-                    span { i class={ "dot " (share.class) } {} (count(share.records)) " " (share.label) }
+                    span { i class={ "dot " (share.class) } {} (thousands(share.records)) " " (share.label) }
                 }
             }
         }
@@ -109,10 +110,10 @@ fn sum(whole: u64, name: &str, shares: &[Share]) -> Markup {
     let adds_up = whole == shares.iter().map(|share| share.records).sum::<u64>();
     html! {
         span class=(if adds_up { "good" } else { "bad" }) { (if adds_up { "✓" } else { "✗" }) } " "
-        (count(whole)) " " (name) " = "
+        (thousands(whole)) " " (name) " = "
         @for (index, share) in shares.iter().enumerate() {
             @if index > 0 { " + " }
-            (count(share.records)) " " (share.label)
+            (thousands(share.records)) " " (share.label)
         }
     }
 }
@@ -136,10 +137,10 @@ fn reasons(report: &Report) -> Markup {
 fn reason_row(reason: &ReasonCount) -> Markup {
     html! {
         tr {
-            td.number { (count(reason.records)) }
+            td.number { (thousands(reason.records)) }
             td { (reason.column.as_deref().unwrap_or("–")) }
             td.reason { code.code { (reason.code.name()) } " " (reason.sample.message) }
-            td.place { "line " (count(reason.sample.line)) }
+            td.place { "line " (thousands(reason.sample.line)) }
             td { @if let Some(value) = &reason.sample.value { code { (value) } } }
         }
     }
@@ -167,11 +168,11 @@ fn column_row(column: &ColumnProfile, records: u64) -> Markup {
         tr {
             td { b { (column.name) } }
             td { code.type { (column.data_type) } }
-            td.number { (count(column.nulls)) }
+            td.number { (thousands(column.nulls)) }
             td { div.meter { div style={ "width:" (percent(column.nulls, records.max(1))) "%" } {} } }
             td { (column.min.as_deref().unwrap_or("–")) }
             td { (column.max.as_deref().unwrap_or("–")) }
-            td.number { (count(column.distinct_estimate)) }
+            td.number { (thousands(column.distinct_estimate)) }
         }
     }
 }
@@ -201,7 +202,7 @@ fn files(report: &Report) -> Markup {
             thead { tr { th { "File" } th.number { "Records" } th.number { "Bytes" } } }
             tbody {
                 @for file in report.files.iter().take(ROWS_MAX) {
-                    tr { td { code { (file.key) } } td.number { (count(file.records)) } td.number { (bytes(file.bytes)) } }
+                    tr { td { code { (file.key) } } td.number { (thousands(file.records)) } td.number { (bytes(file.bytes)) } }
                 }
             }
         }
@@ -224,7 +225,7 @@ fn facts(report: &Report) -> Markup {
 }
 
 fn more(rows: usize) -> Markup {
-    html! { @if rows > ROWS_MAX { p.note { "and " (count((rows - ROWS_MAX) as u64)) " more in report.json" } } }
+    html! { @if rows > ROWS_MAX { p.note { "and " (thousands((rows - ROWS_MAX) as u64)) " more in report.json" } } }
 }
 
 fn percent(part: u64, whole: u64) -> String {
@@ -233,39 +234,4 @@ fn percent(part: u64, whole: u64) -> String {
 
 fn seconds(timing: Timing) -> String {
     format!("{:.2} s", timing.duration_ms as f64 / 1000.0)
-}
-
-/// A number with commas between its thousands.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn bytes(bytes: u64) -> String {
-    let (mut amount, mut unit) = (bytes as f64, "B");
-    for larger in ["KB", "MB", "GB", "TB"] {
-        if amount < 1000.0 {
-            break;
-        }
-        (amount, unit) = (amount / 1000.0, larger);
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_for_people() {
-        assert_eq!([0, 7, 999, 1000, 1_234_567].map(count), ["0", "7", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 999, 1000, 766_000_000].map(bytes), ["0 B", "999 B", "1.0 KB", "766.0 MB"]);
-    }
 }

@@ -1,21 +1,29 @@
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Args;
-use stepwell_extract::infer::{SAMPLE_BYTES_MAX, Sample, infer};
+use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory};
+use stepwell_extract::infer::{SAMPLE_BYTES_MAX, infer_object};
+use stepwell_pipeline::{
+    StageError,
+    progress::Unwatched,
+    stage::{Buckets, StageContext},
+    store::{self, ObjectRef, Stores},
+};
 
 use super::CommandError;
 
-/// The bytes looked at in the middle and at the end of a large file.
-const LATER_BYTES: u64 = 1 << 20;
+/// What the folder of the file is called as a bucket; no message shows it.
+const BUCKET: &str = "files";
 
 #[derive(Debug, Args)]
 pub(super) struct InferArguments {
-    /// The file to look at: CSV, TSV, NDJSON or JSON, plain or compressed with gzip or zstd.
+    /// The file to look at, of any format and compression that runs read; of a zip, its first file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Writes the spec to a new file instead of the standard output.
@@ -23,14 +31,16 @@ pub(super) struct InferArguments {
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &InferArguments) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(arguments: &InferArguments) -> Result<ExitCode, CommandError> {
     let shown = arguments.file.display();
-    let bytes =
-        Pieces::read(&arguments.file).map_err(|error| CommandError::Usage(format!("cannot read {shown}: {error}")))?;
-    let name = arguments.file.file_name().unwrap_or_default().to_string_lossy();
-    let later: Vec<&[u8]> = bytes.later.iter().map(Vec::as_slice).collect();
-    let sample = Sample { name: &name, head: &bytes.head, is_whole: bytes.is_whole, later: &later };
-    let spec = infer(&sample).map_err(|message| CommandError::Usage(format!("cannot infer a spec: {message}")))?;
+    let (folder, object) =
+        open(&arguments.file).await.map_err(|error| CommandError::Usage(format!("cannot read {shown}: {error}")))?;
+    let [landing, work, lake] = [BUCKET; 3].map(str::to_owned);
+    let context = StageContext::new(Arc::new(folder), Buckets { landing, work, lake }, Arc::new(Unwatched));
+    let spec = infer_object(&context, &object).await.map_err(|error| {
+        let message = error.report().replace(&object.to_string(), &shown.to_string());
+        CommandError::Usage(format!("cannot infer a spec: {message}"))
+    })?;
     match &arguments.output {
         None => print!("{spec}"),
         Some(output) => write_new(output, &spec)
@@ -39,35 +49,37 @@ pub(super) fn run(arguments: &InferArguments) -> Result<ExitCode, CommandError> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// The file as an object of its folder; of a pipe, whose bytes come once, the first are one in memory.
+async fn open(file: &Path) -> io::Result<(Folder, ObjectRef)> {
+    let file = file.canonicalize()?;
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| io::Error::other("its name is not UTF-8"))?;
+    let object = ObjectRef::new(BUCKET, name);
+    if file.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    if let (true, Some(folder)) = (file.is_file(), file.parent()) {
+        return Ok((Folder(Arc::new(LocalFileSystem::new_with_prefix(folder)?)), object));
+    }
+    let mut head = Vec::new();
+    File::open(&file)?.take(SAMPLE_BYTES_MAX as u64 + 1).read_to_end(&mut head)?;
+    let memory = InMemory::new();
+    let path = store::path(name).map_err(|error| io::Error::other(error.report()))?;
+    memory.put(&path, head.into()).await?;
+    Ok((Folder(Arc::new(memory)), object))
+}
+
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     File::create_new(path)?.write_all(text.as_bytes())
 }
 
-/// What is read of a file.
-struct Pieces {
-    head: Vec<u8>,
-    is_whole: bool,
-    later: Vec<Vec<u8>>,
-}
+/// One folder, which stands for every bucket.
+#[derive(Debug)]
+struct Folder(Arc<dyn ObjectStore>);
 
-impl Pieces {
-    fn read(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let mut head = Vec::new();
-        Read::by_ref(&mut file).take(SAMPLE_BYTES_MAX as u64 + 1).read_to_end(&mut head)?;
-        let is_whole = head.len() <= SAMPLE_BYTES_MAX;
-        head.truncate(SAMPLE_BYTES_MAX);
-        let size = file.metadata()?.len();
-        let mut later = Vec::new();
-        // Neither a short file nor a pipe, whose size is not known, has more places to look at.
-        if size > SAMPLE_BYTES_MAX as u64 + 2 * LATER_BYTES {
-            for start in [size / 2, size - LATER_BYTES] {
-                let mut piece = Vec::new();
-                file.seek(SeekFrom::Start(start.max(SAMPLE_BYTES_MAX as u64)))?;
-                Read::by_ref(&mut file).take(LATER_BYTES).read_to_end(&mut piece)?;
-                later.push(piece);
-            }
-        }
-        Ok(Self { head, is_whole, later })
+#[async_trait::async_trait]
+impl Stores for Folder {
+    fn bucket(&self, _: &str) -> Result<Arc<dyn ObjectStore>, StageError> {
+        Ok(self.0.clone())
     }
 }

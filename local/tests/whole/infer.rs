@@ -54,3 +54,24 @@ fn a_spec_from_german_csv_loads_it() {
     let spec = infer_and_load(&folder, "orte.csv", 2);
     assert!(spec.contains("encoding: windows-1252") && spec.contains("delimiter: \";\""), "{spec}");
 }
+
+#[test]
+fn a_spec_from_parquet_loads_it() {
+    let folder = Folder::new("infer-parquet");
+    folder.load(
+        "pipeline: first\nsource: { match: \"first/*\" }\nschema: [{ name: id, type: int16 }, { name: day, type: date }]\n\
+         load: { target: parquet, path: lake/first/ }\n",
+        {
+            folder.file("a.csv", "id,day\n1,2020-01-01\n2,2020-01-02\n");
+            "a.csv"
+        },
+        [2, 0],
+    );
+    let written = folder.files().into_iter().find(|file| {
+        file.extension().is_some_and(|extension| extension == "parquet")
+            && file.components().any(|part| part.as_os_str() == "lake")
+    });
+    std::fs::copy(written.expect("a Parquet file"), folder.path.join("sales.parquet")).expect("is copied");
+    let spec = infer_and_load(&folder, "sales.parquet", 2);
+    assert!(spec.contains("{ name: id, type: int16 }") && spec.contains("{ name: day, type: date }"), "{spec}");
+}

@@ -9,14 +9,13 @@ use futures::{FutureExt, future::BoxFuture};
 use parquet::arrow::ArrowSchemaConverter;
 use stepwell_pipeline::{
     spec::{CheckedSpec, Keep, Spanned, SpecError, SpecErrors},
-    stage::{Buckets, Limits, StageContext},
+    stage::{Limits, StageContext},
 };
 
 use super::{
     References,
     explain::{error_at, explained, hint},
     query::frame,
-    reference::place,
     scan::Source,
     session::session,
 };
@@ -43,10 +42,6 @@ pub fn check<'a>(
 }
 
 async fn whole(spec: &CheckedSpec, context: Option<&StageContext>) -> Result<Checked, SpecErrors> {
-    let wrong = wrong_references(spec);
-    if !wrong.is_empty() {
-        return Err(SpecErrors(wrong));
-    }
     let limits = context.map_or_else(Limits::default, |context| context.limits);
     let sql = &spec.spec.transform.sql;
     let of_sql = |error: DataFusionError| SpecErrors(vec![error_at(spec, sql, explained(&error, &["input"]))]);
@@ -68,30 +63,6 @@ async fn whole(spec: &CheckedSpec, context: Option<&StageContext>) -> Result<Che
     let schema = Arc::new(frame.schema().as_arrow().clone());
     let errors = wrong_columns(spec, &schema);
     if errors.is_empty() { Ok(Checked::Whole(schema)) } else { Err(SpecErrors(errors)) }
-}
-
-fn wrong_references(spec: &CheckedSpec) -> Vec<SpecError> {
-    let any = Buckets { landing: String::new(), work: String::new(), lake: String::new() };
-    let mut names = BTreeSet::from(["input"]);
-    let mut errors = Vec::new();
-    for reference in &spec.spec.transform.references {
-        let (name, path) = (&reference.name, &reference.path);
-        if !names.insert(&name.value) {
-            errors.push(error_at(
-                spec,
-                name,
-                format!("there are two tables `{}`; name the reference otherwise", name.value),
-            ));
-        }
-        if place(&any, &path.value).is_none() {
-            let message = format!(
-                "`{}` is no reference: write `lake/` or `work/` and the key of a Parquet file or folder",
-                path.value
-            );
-            errors.push(error_at(spec, path, message));
-        }
-    }
-    errors
 }
 
 fn wrong_columns(spec: &CheckedSpec, schema: &Schema) -> Vec<SpecError> {
