@@ -94,6 +94,11 @@ impl Environment {
         Self { process, work, reports, server }
     }
 
+    /// The process's id.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether the process still runs, so that it can take another invocation.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.process.ended().is_none()

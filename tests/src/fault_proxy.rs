@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -39,6 +39,15 @@ pub struct Rule {
     pub times: usize,
 }
 
+/// The request at which a process is killed, as `kill -9` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// How many requests come before it.
+    pub request: usize,
+    /// Whether the server does what it asks for before the process ends without the answer.
+    pub is_done: bool,
+}
+
 /// A request that came by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
@@ -63,6 +72,9 @@ struct Shared {
     rules: Mutex<Vec<Rule>>,
     passed: Mutex<Vec<Passed>>,
     mended_ranges: AtomicUsize,
+    strike: Mutex<Option<Strike>>,
+    requests: AtomicUsize,
+    process: AtomicU32,
 }
 
 impl FaultProxy {
@@ -74,6 +86,9 @@ impl FaultProxy {
             rules: Mutex::default(),
             passed: Mutex::default(),
             mended_ranges: AtomicUsize::new(0),
+            strike: Mutex::default(),
+            requests: AtomicUsize::new(0),
+            process: AtomicU32::new(0),
         });
         let answering = shared.clone();
         crate::spawn(http::serve(listener, move |request| answering.clone().answer(request)));
@@ -88,6 +103,27 @@ impl FaultProxy {
     /// Makes matching requests fail from now on.
     pub fn inject(&self, rule: Rule) {
         self.shared.rules.lock().unwrap().push(rule);
+    }
+
+    /// Counts requests anew, and kills the process that makes the one that is struck, if any is.
+    pub fn strike(&self, strike: Option<Strike>) {
+        *self.shared.strike.lock().unwrap() = strike;
+        self.shared.requests.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a process is still to be killed.
+    pub fn is_strike_left(&self) -> bool {
+        self.shared.strike.lock().unwrap().is_some()
+    }
+
+    /// How many requests came since the last call of [`FaultProxy::strike`].
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Says which process makes the requests from now on.
+    pub(crate) fn comes_from(&self, process: u32) {
+        self.shared.process.store(process, Ordering::Relaxed);
     }
 
     /// How many failures that rules on this path promised have not happened yet.
@@ -133,7 +169,17 @@ impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let method = request.method().clone();
         let path = http::decoded(request.uri().path());
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let struck = self.strike.lock().unwrap().take_if(|strike| strike.request == number);
         let answer = match self.fault(&method, &path) {
+            _ if struck.is_some() => {
+                if struck.is_some_and(|strike| strike.is_done) {
+                    // What it answers is of no interest: nobody is left to read it.
+                    let _ = self.pass(request).await;
+                }
+                kill(self.process.load(Ordering::Relaxed));
+                Err(Cut)
+            }
             None => self.pass(request).await,
             Some(Fault::Cut) => Err(Cut),
             Some(Fault::Error(status, code)) => Ok(s3_error(status, code, &method)),
@@ -142,6 +188,11 @@ impl Shared {
         self.passed.lock().unwrap().push(Passed { method, path, status });
         answer
     }
+}
+
+fn kill(process: u32) {
+    let killed = std::process::Command::new("kill").args(["-KILL", &process.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()), "the process {process} cannot be killed");
 }
 
 fn s3_error(status: u16, code: &str, method: &Method) -> Response<Body> {

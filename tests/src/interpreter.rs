@@ -43,16 +43,21 @@ impl Invoke for Scripted<'_> {
 pub async fn start(case: &Case, input: &Value) -> Execution {
     let director = Director::default();
     director.script(&case.name, case.script.clone());
+    execute(&case.name, input.clone(), &Scripted(&director)).await
+}
+
+/// Runs an execution with other functions from its start to its end, in virtual time.
+pub async fn execute(name: &str, input: Value, functions: &dyn Invoke) -> Execution {
     let info = ExecutionInfo {
-        id: format!("arn:aws:states:us-east-1:123456789012:execution:etl:{}", case.name),
-        name: case.name.clone(),
+        id: format!("arn:aws:states:us-east-1:123456789012:execution:etl:{name}"),
+        name: name.to_owned(),
         role_arn: "arn:aws:iam::123456789012:role/stepwell".to_owned(),
         machine_id: "arn:aws:states:us-east-1:123456789012:stateMachine:etl".to_owned(),
         machine_name: "etl".to_owned(),
     };
-    let (functions, clock) = (Scripted(&director), clock());
-    let ports = Ports { invoke: &functions, clock: &clock, observer: &(), seed: 1 };
-    machine().start(info, input.clone(), ports).await
+    let clock = clock();
+    let ports = Ports { invoke: functions, clock: &clock, observer: &(), seed: 1 };
+    machine().start(info, input, ports).await
 }
 
 /// Redrives an execution; its functions follow the script from the beginning.

@@ -20,6 +20,7 @@ pub mod flights;
 pub mod history;
 mod http;
 pub mod interpreter;
+pub mod kills;
 pub mod lambda_host;
 pub mod ministack;
 pub mod moto;
