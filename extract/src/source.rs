@@ -2,6 +2,7 @@
 
 mod archive;
 mod body;
+mod buffers;
 mod charset;
 mod compression;
 mod ranges;

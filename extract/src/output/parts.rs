@@ -5,7 +5,7 @@ use arrow::{
     datatypes::SchemaRef,
     ipc::{
         reader::FileReader,
-        writer::{FileWriter, IpcWriteOptions},
+        writer::{DictionaryHandling, FileWriter, IpcWriteOptions},
     },
 };
 use bytes::Bytes;
@@ -13,10 +13,12 @@ use stepwell_pipeline::{ErrorKind, StageError, manifest::Part, run::Run, stage::
 
 use super::{Target, Upload};
 
+/// What is set aside for a batch at most.
+const ROOM_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// Writes accepted records as Arrow IPC files of bounded size.
 pub(crate) struct PartWriter {
     target: Target,
-    schema: SchemaRef,
     part_bytes: u64,
     open: Option<OpenPart>,
     parts: Vec<Part>,
@@ -30,23 +32,30 @@ struct OpenPart {
 
 impl PartWriter {
     /// A writer that goes on after the parts that are there.
-    pub(crate) fn new(context: &StageContext, run: &Run, schema: SchemaRef, parts: Vec<Part>) -> Self {
-        Self { target: Target::new(context, run), schema, part_bytes: context.limits.part_bytes, open: None, parts }
+    pub(crate) fn new(context: &StageContext, run: &Run, parts: Vec<Part>) -> Self {
+        Self { target: Target::new(context, run), part_bytes: context.limits.part_bytes, open: None, parts }
     }
 
-    /// Writes a batch. Returns whether a part ended with it.
+    /// Writes a batch. Returns whether a part ended with it. A part whose texts were dictionaries ends before a batch in
+    /// which they are plain.
     pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<bool, StageError> {
+        if let Some(part) = self.open.take_if(|part| part.encoder.schema() != batch.schema_ref()) {
+            self.parts.push(part.finish().await?);
+        }
         let mut part = match self.open.take() {
             Some(part) => part,
             None => OpenPart {
-                encoder: encoder(&self.schema)?,
+                encoder: encoder(batch.schema_ref())?,
                 upload: self.target.create(&format!("part-{:05}.arrow", self.parts.len()))?,
                 records: 0,
             },
         };
         part.encoder.write(batch).map_err(encoding)?;
         part.records += batch.num_rows() as u64;
-        part.upload.write(mem::take(part.encoder.get_mut())).await?;
+        // Batches are about as long as each other: with room for one more, the next is not moved as it grows.
+        let written = part.encoder.get_ref().len();
+        let room = (written + written / 8).min(ROOM_BYTES_MAX);
+        part.upload.write(mem::replace(part.encoder.get_mut(), Vec::with_capacity(room))).await?;
         let is_full = part.upload.bytes >= self.part_bytes;
         if is_full {
             self.parts.push(part.finish().await?);
@@ -84,7 +93,9 @@ impl OpenPart {
 }
 
 fn encoder(schema: &SchemaRef) -> Result<FileWriter<Vec<u8>>, StageError> {
-    FileWriter::try_new_with_options(Vec::new(), schema, IpcWriteOptions::default()).map_err(encoding)
+    // Dictionaries grow from batch to batch.
+    let options = IpcWriteOptions::default().with_dictionary_handling(DictionaryHandling::Delta);
+    FileWriter::try_new_with_options(Vec::new(), schema, options).map_err(encoding)
 }
 
 /// A batch as the bytes of an Arrow IPC file.
