@@ -2,7 +2,6 @@
 
 mod archive;
 mod body;
-mod buffers;
 mod charset;
 mod compression;
 mod ranges;

@@ -47,7 +47,7 @@ impl Shape {
 
     /// The unscaled magnitude of an unsigned text with as many digits behind its point as the scale has, as most columns
     /// of money are written, if it has at most 16 digits; or of one of at most eight digits and no point.
-    #[inline]
+    #[inline(always)]
     fn regular(&self, cell: Cell<'_>) -> Option<u64> {
         let joined = match cell.chunk::<WINDOW>() {
             Some(window) => self.joined(cell, |at| word(window, at)),
@@ -63,7 +63,7 @@ impl Shape {
         digits.checked_mul(self.unit?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn joined(&self, cell: Cell<'_>, word: impl Fn(usize) -> u64) -> Option<u64> {
         let len = cell.len();
         let point = len.wrapping_sub(self.scale + 1);
@@ -107,7 +107,7 @@ impl Shape {
         shifted.checked_add(kept_value * power(self.scale - kept.len())).ok_or(Unfit::OutOfRange)
     }
 
-    #[inline]
+    #[inline(never)]
     fn magnitude(&self, cell: Cell<'_>) -> Result<u128, Unfit> {
         let value = match self.regular(cell) {
             Some(value) => u128::from(value),

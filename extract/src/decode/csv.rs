@@ -1,5 +1,8 @@
 //! CSV and TSV: text to blocks of records, cells unquoted.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};

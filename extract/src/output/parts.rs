@@ -12,14 +12,16 @@ use bytes::Bytes;
 use stepwell_pipeline::{ErrorKind, StageError, manifest::Part, run::Run, stage::StageContext};
 
 use super::{Target, Upload};
+use crate::buffers::Buffers;
 
-/// What is set aside for a batch at most.
-const ROOM_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Buffers of batches that are no larger are used again.
+const BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Writes accepted records as Arrow IPC files of bounded size.
 pub(crate) struct PartWriter {
     target: Target,
     part_bytes: u64,
+    buffers: Buffers,
     open: Option<OpenPart>,
     parts: Vec<Part>,
 }
@@ -33,7 +35,13 @@ struct OpenPart {
 impl PartWriter {
     /// A writer that goes on after the parts that are there.
     pub(crate) fn new(context: &StageContext, run: &Run, parts: Vec<Part>) -> Self {
-        Self { target: Target::new(context, run), part_bytes: context.limits.part_bytes, open: None, parts }
+        Self {
+            target: Target::new(context, run),
+            part_bytes: context.limits.part_bytes,
+            buffers: Buffers::new(BUFFER_BYTES_MAX),
+            open: None,
+            parts,
+        }
     }
 
     /// Writes a batch. Returns whether a part ended with it. A part whose texts were dictionaries ends before a batch in
@@ -52,10 +60,8 @@ impl PartWriter {
         };
         part.encoder.write(batch).map_err(encoding)?;
         part.records += batch.num_rows() as u64;
-        // Batches are about as long as each other: with room for one more, the next is not moved as it grows.
-        let written = part.encoder.get_ref().len();
-        let room = (written + written / 8).min(ROOM_BYTES_MAX);
-        part.upload.write(mem::replace(part.encoder.get_mut(), Vec::with_capacity(room))).await?;
+        let written = mem::replace(part.encoder.get_mut(), self.buffers.empty());
+        part.upload.write(self.buffers.bytes(written)).await?;
         let is_full = part.upload.bytes >= self.part_bytes;
         if is_full {
             self.parts.push(part.finish().await?);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The least hashes that are kept: about 1/√k ≈ 2.2 % standard error.
 const KEPT: usize = 2048;
-/// The columns that share the memory of all sketches, some 12 MiB. Where there are more, each keeps fewer hashes.
+/// The columns that share the memory of all sketches, some 4 MiB. Where there are more, each keeps fewer hashes.
 const COLUMNS: usize = 128;
 const KEPT_MIN: usize = 64;
 
@@ -104,7 +104,7 @@ impl DistinctSketch {
 
     /// Doubles the table or, where it is large enough, forgets all but the least hashes.
     fn make_room(&mut self) {
-        let places = if self.table.len() >= 4 * self.kept { self.table.len() } else { 2 * self.table.len() };
+        let places = if self.table.len() >= 2 * self.kept { self.table.len() } else { 2 * self.table.len() };
         let least = self.least();
         if least.len() == self.kept {
             self.bound = least.iter().max().copied().unwrap_or(u64::MAX);

@@ -5,7 +5,7 @@ use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, path::Pa
 use stepwell_pipeline::{ErrorKind, StageError, run::Source, stage::StageContext, store};
 use tokio::task::JoinHandle;
 
-use super::buffers::Buffers;
+use crate::buffers::Buffers;
 
 /// The bytes of one ranged GET.
 ///
@@ -29,7 +29,7 @@ impl Object {
             bucket: context.stores.bucket(&source.bucket)?,
             path: store::path(&source.key)?,
             source: Arc::new(source.clone()),
-            buffers: Buffers::default(),
+            buffers: Buffers::new(RANGE_BYTES as usize),
         })
     }
 
