@@ -6,6 +6,7 @@
 mod binary;
 mod cell;
 mod civil;
+mod coded;
 mod conditions;
 mod decimal;
 mod dispatch;
@@ -17,6 +18,7 @@ mod nulls;
 mod number;
 mod pattern;
 mod pii;
+mod regular;
 mod temporal;
 #[cfg(test)]
 mod tests;
@@ -32,9 +34,11 @@ use stepwell_pipeline::{
 };
 
 pub(crate) use self::{
-    cell::{Cell, Fields, Selection},
+    cell::{Fields, Selection},
+    coded::Coding,
     faults::Faults,
     pii::keyed,
+    regular::RegularCells,
 };
 use self::{
     conditions::{Report, TextConditions},
@@ -155,6 +159,13 @@ impl ColumnParser {
     /// Phase 1: parses the cells of a block and notes the first fault of each, in the order type and presence, `enum`,
     /// `pattern`, `min` and `max`, lengths. Null, for which the default stands, is subject to no condition.
     pub(crate) fn parse<F: Fields>(&mut self, fields: &F, faults: &mut Faults) {
+        match fields.regular() {
+            Some(regular) => self.parse_cells(&regular, faults),
+            None => self.parse_cells(fields, faults),
+        }
+    }
+
+    fn parse_cells<F: Fields>(&mut self, fields: &F, faults: &mut Faults) {
         let Self { index, column, reader, conditions, typed, .. } = self;
         let mut report = Report { faults, index: *index, column };
         each!(typed, values => {
@@ -181,6 +192,13 @@ impl ColumnParser {
     /// Phase 2: keeps the values of the selected records, none of which is bad; of personal data what stands for it.
     /// Of columns with `pii: drop` nothing is kept.
     pub(crate) fn keep<F: Fields>(&mut self, fields: &F, selection: &Selection<'_>) {
+        match fields.regular() {
+            Some(regular) => self.keep_cells(&regular, selection),
+            None => self.keep_cells(fields, selection),
+        }
+    }
+
+    fn keep_cells<F: Fields>(&mut self, fields: &F, selection: &Selection<'_>) {
         match &mut self.masked {
             Some(masked) => masked.keep(&self.reader, fields, selection),
             None => each!(&mut self.typed, values => values.keep(&self.reader, fields, selection)),
@@ -192,8 +210,8 @@ impl ColumnParser {
         self.masked.as_ref().map_or_else(|| each!(&self.typed, values => values.len()), Masked::len)
     }
 
-    /// The first `records` kept values, of which there are as many; the rest stays. Of the column's staged type; of
-    /// columns with `pii: drop`, which are not staged, nulls without a type.
+    /// The first `records` kept values, of which there are as many; the rest stays. Of the column's staged type, or a
+    /// dictionary of it; of columns with `pii: drop`, which are not staged, nulls without a type.
     pub(crate) fn take(&mut self, records: usize) -> ArrayRef {
         match &mut self.masked {
             Some(masked) => masked.take(records),
@@ -201,7 +219,19 @@ impl ColumnParser {
         }
     }
 
-    /// Keeps what [`Self::take`] gave, behind what is kept already.
+    /// How texts are coded behind those taken, where they are texts that are kept as they are.
+    pub(crate) fn coding(&self) -> Option<Coding> {
+        if self.masked.is_some() { None } else { each!(&self.typed, values => values.coding()) }
+    }
+
+    /// Codes texts as the column did of which [`Self::coding`] was asked. For columns that keep nothing yet.
+    pub(crate) fn resume(&mut self, coding: Option<Coding>) {
+        if let Some(coding) = coding {
+            each!(&mut self.typed, values => values.resume(coding));
+        }
+    }
+
+    /// Keeps what [`Self::take`] gave, texts as plain strings, behind what is kept already.
     ///
     /// # Errors
     /// `Internal`, if the array is not of the column's staged type.

@@ -83,7 +83,7 @@ impl<'a> Extraction<'a> {
         let parts = resumed.as_ref().map(|checkpoint| checkpoint.parts.clone()).unwrap_or_default();
         let is_masked = |column: usize| matches!(spec.columns[column].pii, Some(Pii::Redact | Pii::Drop));
         Ok(Self {
-            parts: PartWriter::new(context, run, spec.staged_schema(), parts),
+            parts: PartWriter::new(context, run, parts),
             rejects: None,
             rejects_stored: false,
             round: resumed.as_ref().map_or(1, |checkpoint| checkpoint.round + 1),

@@ -1,5 +1,6 @@
 //! The first stage: an object in the landing bucket becomes staged parts of accepted records, and rejects.
 
+mod buffers;
 mod check;
 mod checkpoint;
 mod column;

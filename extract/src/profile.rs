@@ -1,12 +1,11 @@
 //! What is known of a column: nulls, least, greatest, how many different values.
 
+mod seen;
 mod sketch;
-
-use std::cmp::Ordering;
+mod texts;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray},
-    compute,
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, DictionaryArray, PrimitiveArray, StringArray},
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
         Time64MicrosecondType, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -16,11 +15,11 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime};
 use serde::{Deserialize, Serialize};
 use stepwell_pipeline::manifest::ColumnProfile;
 
-use self::sketch::DistinctSketch;
+use self::{seen::SeenRange, sketch::DistinctSketch, texts::TextBounds};
 
 const TEXT_CHARS_MAX: usize = 100;
-/// How much of a text is compared at once.
-const BEGINNING_BYTES: usize = 16;
+/// The places that a column's [`SeenRange`] has at most, by the hashes that its sketch keeps.
+const PLACES_PER_HASH: usize = 8;
 
 /// Observes the values of one column. Serialised, it goes on in another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +29,12 @@ pub(crate) struct ColumnProfiler {
     nulls: u64,
     bounds: Option<Bounds>,
     distinct: DistinctSketch,
+    /// The whole numbers that are in the sketch already, where they are within a narrow range.
+    #[serde(skip)]
+    seen: SeenRange,
+    /// How many texts of the dictionary are.
+    #[serde(skip)]
+    texts_seen: usize,
 }
 
 /// The least and the greatest value so far.
@@ -58,23 +63,24 @@ mod float_bits {
 impl ColumnProfiler {
     /// The profiler of one column among so many.
     pub(crate) fn new(name: &str, declared_type: String, columns: usize) -> Self {
-        Self { name: name.to_owned(), declared_type, nulls: 0, bounds: None, distinct: DistinctSketch::new(columns) }
+        Self {
+            name: name.to_owned(),
+            declared_type,
+            nulls: 0,
+            bounds: None,
+            distinct: DistinctSketch::new(columns),
+            seen: SeenRange::default(),
+            texts_seen: 0,
+        }
     }
 
     /// Takes in the values of a batch.
     pub(crate) fn observe(&mut self, array: &ArrayRef) {
         self.nulls += array.null_count() as u64;
         macro_rules! whole {
-            ($array_type:ty) => {{
-                let array = array.as_primitive::<$array_type>();
-                if let (Some(least), Some(greatest)) = (compute::min(array), compute::max(array)) {
-                    self.widen(Bounds::Whole(i128::from(least), i128::from(greatest)));
-                }
-                match array.nulls() {
-                    None => array.values().iter().for_each(|value| self.distinct.insert_word(*value as u64)),
-                    Some(_) => array.iter().flatten().for_each(|value| self.distinct.insert_word(value as u64)),
-                }
-            }};
+            ($array_type:ty) => {
+                self.observe_whole(array.as_primitive::<$array_type>(), |value| value as u64)
+            };
         }
         macro_rules! float {
             ($array_type:ty) => {
@@ -109,19 +115,74 @@ impl ColumnProfiler {
                     self.widen(Bounds::Whole(i128::from(value), i128::from(value)));
                 }
             }
-            DataType::Utf8 => {
-                let array = array.as_string::<i32>();
-                if let Some((least, greatest)) = text_bounds(array) {
-                    self.widen(Bounds::Text(excerpt(least), excerpt(greatest)));
-                }
-                array.iter().flatten().for_each(|value| self.distinct.insert_bytes(value.as_bytes()));
-            }
+            DataType::Utf8 => self.observe_texts(array.as_string()),
+            DataType::Dictionary(..) => self.observe_dictionary(array.as_dictionary()),
             DataType::Binary => {
                 array.as_binary::<i32>().iter().flatten().for_each(|value| self.distinct.insert_bytes(value));
             }
             // Lists and structs have neither an order nor a value of their own to count.
             _ => {}
         }
+    }
+
+    /// Values are told apart by their lowest 64 bits.
+    fn observe_whole<A>(&mut self, array: &PrimitiveArray<A>, word: impl Fn(A::Native) -> u64)
+    where
+        A: ArrowPrimitiveType<Native: Ord + Into<i128>>,
+    {
+        match array.null_count() {
+            0 => self.observe_values(array.values().iter().copied(), word),
+            _ => self.observe_values(array.iter().flatten(), word),
+        }
+    }
+
+    fn observe_values<T: Copy + Ord + Into<i128>>(
+        &mut self,
+        values: impl Iterator<Item = T> + Clone,
+        word: impl Fn(T) -> u64,
+    ) {
+        let Some(first) = values.clone().next() else { return };
+        let widened = |(least, greatest): (T, T), value: T| (least.min(value), greatest.max(value));
+        let (least, greatest) = values.clone().fold((first, first), widened);
+        let (low, high) = (least.into(), greatest.into());
+        let is_narrow = match (i64::try_from(low), i64::try_from(high)) {
+            (Ok(low), Ok(high)) => self.seen.cover(low, high, PLACES_PER_HASH * self.distinct.kept_max()),
+            _ => false,
+        };
+        if is_narrow {
+            for word in values.map(word) {
+                if self.seen.add(word.cast_signed()) {
+                    self.distinct.insert_word(word);
+                }
+            }
+        } else {
+            values.for_each(|value| self.distinct.insert_word(word(value)));
+        }
+        self.widen(Bounds::Whole(low, high));
+    }
+
+    fn observe_texts(&mut self, array: &StringArray) {
+        let (bytes, offsets) = (array.value_data(), array.value_offsets());
+        let mut bounds = None;
+        for (place, ends) in offsets.windows(2).enumerate() {
+            if array.null_count() > 0 && array.is_null(place) {
+                continue;
+            }
+            let text = &bytes[ends[0] as usize..ends[1] as usize];
+            bounds.get_or_insert_with(|| TextBounds::of(text)).widen(text);
+            self.distinct.insert_bytes(text);
+        }
+        if let Some(bounds) = bounds {
+            self.widen(Bounds::Text(excerpt(bounds.least()), excerpt(bounds.greatest())));
+        }
+    }
+
+    /// The dictionaries of batches go on where those of earlier ones ended, and hold no text that no value has.
+    fn observe_dictionary(&mut self, array: &DictionaryArray<UInt8Type>) {
+        let texts = array.values().as_string::<i32>();
+        let seen = self.texts_seen.min(texts.len());
+        self.observe_texts(&texts.slice(seen, texts.len() - seen));
+        self.texts_seen = texts.len();
     }
 
     fn widen(&mut self, other: Bounds) {
@@ -162,50 +223,6 @@ impl ColumnProfiler {
     }
 }
 
-/// The least and the greatest text. The first sixteen bytes decide nearly always.
-fn text_bounds(array: &StringArray) -> Option<(&str, &str)> {
-    let first = array.iter().flatten().next()?;
-    let (mut least, mut greatest) = ((beginning(first), first), (beginning(first), first));
-    for text in array.iter().flatten() {
-        let candidate = (beginning(text), text);
-        if is_before(candidate, least) {
-            least = candidate;
-        }
-        if is_before(greatest, candidate) {
-            greatest = candidate;
-        }
-    }
-    Some((least.1, greatest.1))
-}
-
-fn is_before(left: (u128, &str), right: (u128, &str)) -> bool {
-    match left.0.cmp(&right.0) {
-        Ordering::Less => true,
-        Ordering::Greater => false,
-        // Of texts that are no longer than their beginning, the shorter ends in zeros of its own.
-        Ordering::Equal if left.1.len() <= BEGINNING_BYTES && right.1.len() <= BEGINNING_BYTES => {
-            left.1.len() < right.1.len()
-        }
-        Ordering::Equal => left.1 < right.1,
-    }
-}
-
-/// The first bytes, zeros where there are fewer, as a number that is in the order of the texts.
-fn beginning(text: &str) -> u128 {
-    let bytes = text.as_bytes();
-    if let Some(first) = bytes.first_chunk::<BEGINNING_BYTES>() {
-        return u128::from_be_bytes(*first);
-    }
-    let (high, low) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (Some(first), Some(last)) if bytes.len() > 8 => {
-            (u64::from_be_bytes(*first), u64::from_be_bytes(*last) << (8 * (BEGINNING_BYTES - bytes.len())))
-        }
-        (Some(first), _) => (u64::from_be_bytes(*first), 0),
-        _ => (bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte) << (56 - 8 * at)), 0),
-    };
-    u128::from(high) << 64 | u128::from(low)
-}
-
 fn whole_text(value: i128, data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => (value != 0).to_string(),
@@ -228,8 +245,10 @@ fn whole_text(value: i128, data_type: &DataType) -> String {
     }
 }
 
-fn excerpt(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).collect()
+/// The beginning of a text in UTF-8.
+fn excerpt(text: &[u8]) -> String {
+    let text = &text[..text.len().min(4 * TEXT_CHARS_MAX)];
+    String::from_utf8_lossy(text).chars().take(TEXT_CHARS_MAX).collect()
 }
 
 fn decimal_text(unscaled: i128, scale: usize) -> String {
@@ -270,21 +289,6 @@ mod tests {
 
     fn bounds(profile: &ColumnProfile) -> (Option<&str>, Option<&str>) {
         (profile.min.as_deref(), profile.max.as_deref())
-    }
-
-    #[test]
-    fn texts_are_ordered_as_strings_are() {
-        let long = "0123456789abcdef";
-        let mut texts: Vec<String> = (0..=long.len()).map(|end| long[..end].to_owned()).collect();
-        texts.extend(
-            ["\0", "0\0", "01234567\0", "0123456789abcdef\0", "0123456789abcdefZ", "é", "a"].map(str::to_owned),
-        );
-        for left in &texts {
-            for right in &texts {
-                let pair = |text| (beginning(text), text);
-                assert_eq!(is_before(pair(left), pair(right)), left < right, "{left:?} {right:?}");
-            }
-        }
     }
 
     #[test]

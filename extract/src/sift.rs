@@ -3,11 +3,13 @@
 use std::{
     collections::{HashSet, VecDeque},
     mem,
+    sync::Arc,
 };
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
-    datatypes::SchemaRef,
+    compute::cast,
+    datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef},
 };
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,7 @@ use stepwell_pipeline::{
 
 use crate::{
     check::Condition,
-    column::{ColumnParser, Faults, Selection, keyed},
+    column::{Coding, ColumnParser, Faults, Selection, keyed},
     decode::Block,
     profile::ColumnProfiler,
 };
@@ -85,6 +87,8 @@ pub(crate) struct SifterState {
     records_read: u64,
     batches: BatchCuts,
     profile: Vec<ColumnProfiler>,
+    /// By kept column.
+    codings: Vec<Option<Coding>>,
 }
 
 impl Sifter {
@@ -131,8 +135,9 @@ impl Sifter {
         let parsers = parsers(columns, context.hash_key.as_ref())?;
         for (index, mut parser) in parsers.into_iter().enumerate() {
             if self.is_kept[index] {
-                let gathered = self.columns[index].len();
-                parser.restore(&self.columns[index].take(gathered))?;
+                let earlier = &mut self.columns[index];
+                parser.resume(earlier.coding());
+                parser.restore(&plain(&earlier.take(earlier.len()))?)?;
             }
             self.columns[index] = parser;
         }
@@ -199,8 +204,11 @@ impl Sifter {
             records_read: self.records_read,
             batches: self.batches.clone(),
             profile: self.profile.clone(),
+            codings: self.kept().map(|parser| parser.coding()).collect(),
         };
         let rest = self.take(self.batches.records())?;
+        let rest = rest.columns().iter().map(plain).collect::<Result<_, _>>()?;
+        let rest = batch(self.schema.clone(), rest)?;
         // The round ends with it: the table makes room for the list.
         let seen = self.unique.iter_mut().map(|column| {
             let mut seen: Vec<u128> = mem::take(&mut column.seen).into_iter().collect();
@@ -220,8 +228,8 @@ impl Sifter {
         self.records_read = state.records_read;
         self.batches = state.batches;
         self.profile = state.profile;
-        let kept = self.columns.iter_mut().zip(&self.is_kept).filter(|(_, kept)| **kept).map(|(parser, _)| parser);
-        for (parser, array) in kept.zip(rest.columns()) {
+        for ((parser, array), coding) in self.kept().zip(rest.columns()).zip(state.codings) {
+            parser.resume(coding);
             parser.restore(array)?;
         }
         for (column, seen) in self.unique.iter_mut().zip(seen) {
@@ -240,11 +248,19 @@ impl Sifter {
         self.schema.fields().last().is_some_and(|field| field.name() == EXTRA)
     }
 
+    fn kept(&mut self) -> impl Iterator<Item = &mut ColumnParser> {
+        self.columns.iter_mut().zip(&self.is_kept).filter(|(_, kept)| **kept).map(|(parser, _)| parser)
+    }
+
+    /// A batch of the gathered records; the type of a column of text may be a dictionary.
     fn take(&mut self, records: usize) -> Result<RecordBatch, StageError> {
-        let kept = self.columns.iter_mut().zip(&self.is_kept).filter(|(_, kept)| **kept).map(|(parser, _)| parser);
-        let arrays: Vec<ArrayRef> = kept.map(|parser| parser.take(records)).collect();
-        RecordBatch::try_new(self.schema.clone(), arrays)
-            .map_err(|error| StageError::with_source(ErrorKind::Internal, "cannot build a batch", error))
+        let arrays: Vec<ArrayRef> = self.kept().map(|parser| parser.take(records)).collect();
+        let of_array = |(field, array): (&FieldRef, &ArrayRef)| match array.data_type() {
+            same if same == field.data_type() => field.clone(),
+            other => Arc::new(field.as_ref().clone().with_data_type(other.clone())),
+        };
+        let fields: Fields = self.schema.fields().iter().zip(&arrays).map(of_array).collect();
+        batch(Arc::new(Schema::new(fields)), arrays)
     }
 
     fn check_conditions<B: Block>(&mut self, block: &B) {
@@ -302,6 +318,20 @@ impl Sifter {
             }
         }
         Ok(())
+    }
+}
+
+fn batch(schema: SchemaRef, arrays: Vec<ArrayRef>) -> Result<RecordBatch, StageError> {
+    RecordBatch::try_new(schema, arrays)
+        .map_err(|error| StageError::with_source(ErrorKind::Internal, "cannot build a batch", error))
+}
+
+/// An array with the values themselves where it has a dictionary of them.
+fn plain(array: &ArrayRef) -> Result<ArrayRef, StageError> {
+    match array.data_type() {
+        DataType::Dictionary(_, values) => cast(array, values)
+            .map_err(|error| StageError::with_source(ErrorKind::Internal, "cannot expand a dictionary", error)),
+        _ => Ok(array.clone()),
     }
 }
 

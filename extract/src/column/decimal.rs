@@ -32,6 +32,8 @@ fn word(window: &[u8; WINDOW], at: usize) -> u64 {
 /// Where the point is among the digits of a text, and what they must stay below.
 struct Shape {
     scale: usize,
+    /// 10 to the scale, if 64 bits hold it.
+    unit: Option<u64>,
     /// 10 to the precision.
     limit: u128,
     data_type: DataType,
@@ -39,20 +41,29 @@ struct Shape {
 
 impl Shape {
     fn new(precision: u8, scale: u8, data_type: DataType) -> Self {
-        Self { scale: usize::from(scale), limit: 10_u128.pow(u32::from(precision)), data_type }
+        let (unit, limit) = (10_u64.checked_pow(u32::from(scale)), 10_u128.pow(u32::from(precision)));
+        Self { scale: usize::from(scale), unit, limit, data_type }
     }
 
     /// The unscaled magnitude of an unsigned text with as many digits behind its point as the scale has, as most columns
-    /// of money are written, if it has at most 16 digits.
-    #[inline]
+    /// of money are written, if it has at most 16 digits; or of one of at most eight digits and no point.
+    #[inline(always)]
     fn regular(&self, cell: Cell<'_>) -> Option<u64> {
-        match cell.chunk::<WINDOW>() {
+        let joined = match cell.chunk::<WINDOW>() {
             Some(window) => self.joined(cell, |at| word(window, at)),
             None => self.joined(cell, |at| cell.word(at)),
-        }
+        };
+        joined.or_else(|| self.whole(cell))
     }
 
     #[inline]
+    fn whole(&self, cell: Cell<'_>) -> Option<u64> {
+        let is_short = cell.len().wrapping_sub(1) < 8;
+        let digits = if is_short { eight_digits(cell.word(0), cell.len())? } else { return None };
+        digits.checked_mul(self.unit?)
+    }
+
+    #[inline(always)]
     fn joined(&self, cell: Cell<'_>, word: impl Fn(usize) -> u64) -> Option<u64> {
         let len = cell.len();
         let point = len.wrapping_sub(self.scale + 1);
@@ -96,7 +107,7 @@ impl Shape {
         shifted.checked_add(kept_value * power(self.scale - kept.len())).ok_or(Unfit::OutOfRange)
     }
 
-    #[inline]
+    #[inline(never)]
     fn magnitude(&self, cell: Cell<'_>) -> Result<u128, Unfit> {
         let value = match self.regular(cell) {
             Some(value) => u128::from(value),

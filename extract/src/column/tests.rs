@@ -1,6 +1,7 @@
 //! Columns as the stage uses them: block by block, with faults, selections and batches.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod coded;
 mod conditions;
 mod oracle;
 mod round_trip;
@@ -10,14 +11,22 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::TimestampMicrosecondType,
+    datatypes::{DataType, TimestampMicrosecondType},
 };
 use stepwell_pipeline::{
     reject::RejectCode,
     spec::{Column, ColumnType, TimestampFormat},
 };
 
-use super::{Cell, ColumnParser, Faults, Fields, Selection};
+use super::{ColumnParser, Faults, Fields, Selection, cell::Cell};
+
+/// Texts themselves, where an array has codes of them.
+pub(super) fn plain(array: ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Dictionary(_, texts) => arrow::compute::cast(&array, texts).expect("codes of texts"),
+        _ => array,
+    }
+}
 
 /// Cells in one stretch of memory, as they are in a block of CSV: behind each comes the next.
 pub(super) struct Block {
@@ -87,7 +96,7 @@ pub(super) fn outcome(column: &Column, cell: impl AsRef<[u8]>) -> Result<Option<
             return Err((fault.code, fault.message.clone()));
         }
         parser.keep(&block, &Selection::All(1));
-        Ok(printed(&parser.take(1)).remove(0))
+        Ok(printed(&plain(parser.take(1))).remove(0))
     });
     let [with_window, without] = results;
     assert_eq!(with_window, without);

@@ -12,6 +12,7 @@ use stepwell_pipeline::{reject::RejectCode, spec::Column};
 
 use super::{
     cell::{Cell, Fields, Selection},
+    coded::{CodedTexts, Coding},
     conditions::{Limit, Report},
     faults::Unfit,
     fixed::split_front,
@@ -39,14 +40,13 @@ impl ByteStrings {
         self.nulls.clear();
     }
 
-    /// Appends a text. Two or four loads and stores of 16 bytes take less time than to copy just as many bytes as
-    /// there are; what was copied too much is overwritten by the next.
+    /// Appends a text. Four loads and stores of 16 bytes take less time than to copy just as many bytes as there are, or
+    /// to decide on fewer; what was copied too much is overwritten by the next.
     #[inline]
     pub(super) fn push(&mut self, cell: Cell<'_>) {
         let end = self.bytes.len() + cell.len();
-        match (cell.len(), cell.chunk::<32>(), cell.chunk::<64>()) {
-            (..=32, Some(window), _) => self.bytes.extend_from_slice(window),
-            (33..=64, _, Some(window)) => self.bytes.extend_from_slice(window),
+        match (cell.len(), cell.chunk::<64>()) {
+            (..=64, Some(window)) => self.bytes.extend_from_slice(window),
             _ => self.bytes.extend_from_slice(cell.text()),
         }
         self.bytes.truncate(end);
@@ -90,7 +90,7 @@ impl ByteStrings {
         Cell::new(&self.bytes[range.start..], range.len())
     }
 
-    fn append(&mut self, block: &Self, selection: &Selection<'_>) {
+    pub(super) fn append(&mut self, block: &Self, selection: &Selection<'_>) {
         self.nulls.append(self.ends.len(), &block.nulls, selection);
         match selection {
             Selection::All(records) => (0..*records).for_each(|record| self.push(block.cell(record))),
@@ -119,8 +119,12 @@ impl ByteStrings {
     }
 
     pub(super) fn take_strings(&mut self, count: usize) -> ArrayRef {
+        Arc::new(self.take_string_array(count))
+    }
+
+    pub(super) fn take_string_array(&mut self, count: usize) -> StringArray {
         let (offsets, bytes, nulls) = self.take(count);
-        Arc::new(StringArray::new(offsets, bytes, nulls))
+        StringArray::new(offsets, bytes, nulls)
     }
 
     pub(super) fn take_binary(&mut self, count: usize) -> ArrayRef {
@@ -198,14 +202,14 @@ pub(super) struct Text {
     required: bool,
     default: Option<Vec<u8>>,
     limits: Limits,
-    kept: ByteStrings,
+    kept: CodedTexts,
 }
 
 impl Text {
     pub(super) fn new(column: &Column, wrong: &mut Vec<String>) -> Self {
         let limits = Limits::new(column, |_, text| Some(text.as_bytes().to_vec()), wrong);
         let default = column.default.as_ref().map(|default| default.as_bytes().to_vec());
-        Self { required: column.required && default.is_none(), default, limits, kept: ByteStrings::default() }
+        Self { required: column.required && default.is_none(), default, limits, kept: CodedTexts::default() }
     }
 
     #[inline(always)]
@@ -298,11 +302,20 @@ impl Values for Text {
     }
 
     fn take(&mut self, records: usize) -> ArrayRef {
-        self.kept.take_strings(records)
+        self.kept.take(records)
     }
 
     fn restore(&mut self, array: &ArrayRef) -> Option<()> {
-        self.kept.restore_strings(array)
+        self.kept.restore(array.as_string_opt::<i32>()?);
+        Some(())
+    }
+
+    fn coding(&self) -> Option<Coding> {
+        Some(self.kept.coding())
+    }
+
+    fn resume(&mut self, coding: Coding) {
+        self.kept.resume(coding);
     }
 }
 

@@ -4,6 +4,7 @@ use arrow::array::ArrayRef;
 
 use super::{
     cell::{Fields, Selection},
+    coded::Coding,
     conditions::Report,
     nulls::Reader,
 };
@@ -36,4 +37,12 @@ pub(super) trait Values {
 
     /// Keeps the values of an array; `None`, if it is of another type.
     fn restore(&mut self, array: &ArrayRef) -> Option<()>;
+
+    /// How texts are coded behind those taken.
+    fn coding(&self) -> Option<Coding> {
+        None
+    }
+
+    /// Codes texts as they were where [`Values::coding`] was asked for.
+    fn resume(&mut self, _: Coding) {}
 }

@@ -1,5 +1,8 @@
 //! CSV and TSV: text to blocks of records, cells unquoted.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,7 @@ use stepwell_tokenise::{Dialect, Fault, Index, Tokeniser, Unquoted, line_ends};
 use super::{Block, Place, TextDecoder, header::Layout, json};
 use crate::{
     checkpoint::{Position, decoder_state},
-    column::{Cell, Faults, Fields},
+    column::{Faults, Fields, RegularCells},
 };
 
 const MASK: &[u8] = b"***";
@@ -35,6 +38,8 @@ pub(crate) struct CsvDecoder<'s> {
     /// Records of the index that are no records of the table: the header.
     leading: usize,
     quoting: Quoting,
+    /// Where fields end, as if every record had as many as declared; empty where they do.
+    padded_ends: Vec<u32>,
     /// The values of fields that are no part of the text, by the field's number in the index.
     unquoted: Vec<(u32, u32, u32)>,
     /// What no column declares of each record, where it is kept.
@@ -67,6 +72,7 @@ impl<'s> CsvDecoder<'s> {
             block_line: 1,
             leading: 0,
             quoting: Quoting::None,
+            padded_ends: Vec::new(),
             unquoted: Vec::new(),
             extra: Vec::new(),
             arena: Vec::new(),
@@ -131,6 +137,23 @@ impl<'s> CsvDecoder<'s> {
                     self.unquoted.push((number, start, bytes as u32));
                 }
             }
+        }
+    }
+
+    /// Makes the ends of fields regular. A record of more fields loses some, one of fewer gets empty ones behind its end:
+    /// it is bad, whatever they are.
+    fn pad(&mut self) {
+        self.padded_ends.clear();
+        let Some(fields) = self.layout.as_ref().map(Layout::fields) else { return };
+        if self.index.regular_fields() == Some(fields) {
+            return;
+        }
+        let (first_fields, ends) = (self.index.first_fields(), self.index.field_ends());
+        self.padded_ends.reserve(fields * self.index.records());
+        for (pair, record_end) in first_fields.windows(2).zip(self.index.record_ends()) {
+            let there = &ends[pair[0] as usize..pair[1] as usize];
+            self.padded_ends.extend_from_slice(&there[..there.len().min(fields)]);
+            self.padded_ends.extend(std::iter::repeat_n(*record_end, fields.saturating_sub(there.len())));
         }
     }
 
@@ -230,6 +253,8 @@ impl TextDecoder for CsvDecoder<'_> {
         self.quoting = self.quoting_of(&text[..consumed]);
         if self.quoting == Quoting::Full {
             self.unquote(text);
+        } else {
+            self.pad();
         }
         if self.spec.spec.unknown_columns == UnknownColumns::Keep {
             self.gather_extra(text);
@@ -335,7 +360,7 @@ impl Block for CsvBlock<'_> {
         let field = self.decoder.layout.as_ref().and_then(|layout| layout.field_of(column));
         let records = self.records();
         match field {
-            Some(field) => CsvCells::Field(FieldCells::new(self, field, records)),
+            Some(field) => CsvCells::Field(FieldCells { decoder: self.decoder, text: self.text, records, field }),
             None => CsvCells::Absent { records },
         }
     }
@@ -409,13 +434,11 @@ impl Fields for CsvCells<'_> {
         }
     }
 
-    #[inline(always)]
-    fn cell(&self, record: usize) -> Option<Cell<'_>> {
+    #[inline]
+    fn regular(&self) -> Option<RegularCells<'_>> {
         match self {
-            Self::Field(field) if field.quoting != Quoting::Full => {
-                field.range(record).map(|range| Cell::new(&field.text[range.start..], range.len()))
-            }
-            _ => self.get(record).map(Cell::from),
+            Self::Field(field) => field.regular(),
+            _ => None,
         }
     }
 
@@ -433,56 +456,40 @@ pub(crate) struct FieldCells<'a> {
     text: &'a [u8],
     records: usize,
     field: usize,
-    quoting: Quoting,
-    ends: &'a [u32],
-    /// By record, without the header.
-    starts: &'a [u32],
-    /// By record, without the header: the number of its first field.
-    first_fields: &'a [u32],
-    delimiter_bytes: usize,
 }
 
 impl<'a> FieldCells<'a> {
-    fn new(block: &'a CsvBlock<'a>, field: usize, records: usize) -> Self {
-        let decoder = block.decoder;
-        let index = &decoder.index;
-        Self {
-            decoder,
-            text: block.text,
-            records,
-            field,
-            quoting: decoder.quoting,
-            ends: index.field_ends(),
-            starts: &index.record_starts()[decoder.leading..],
-            first_fields: &index.first_fields()[decoder.leading..],
-            delimiter_bytes: decoder.dialect.delimiter.len(),
-        }
-    }
-
-    /// Where the value stands, unless the record has fewer fields. With full quoting that is where the field stands.
-    #[inline(always)]
-    fn range(&self, record: usize) -> Option<std::ops::Range<usize>> {
-        let number = self.first_fields[record] as usize + self.field;
-        if number >= self.first_fields[record + 1] as usize {
-            return None;
-        }
-        let start = match self.field {
-            0 => self.starts[record] as usize,
-            _ => self.ends[number - 1] as usize + self.delimiter_bytes,
-        };
-        let end = self.ends[number] as usize;
-        match self.quoting {
-            Quoting::Simple(quote) if end - start >= 2 && self.text[start] == quote => Some(start + 1..end - 1),
-            _ => Some(start..end),
-        }
-    }
-
     #[inline]
     fn get(&self, record: usize) -> Option<&[u8]> {
-        let range = self.range(record)?;
-        if self.quoting != Quoting::Full {
-            return Some(&self.text[range]);
-        }
-        Some(self.decoder.value(self.text, record + self.decoder.leading, self.field))
+        let record = record + self.decoder.leading;
+        (self.field < fields_of(&self.decoder.index, record)).then(|| self.decoder.value(self.text, record, self.field))
+    }
+
+    fn regular(&self) -> Option<RegularCells<'a>> {
+        let decoder = self.decoder;
+        let quote = match decoder.quoting {
+            Quoting::None => None,
+            Quoting::Simple(quote) => Some(quote),
+            Quoting::Full => return None,
+        };
+        let fields = decoder.layout.as_ref().filter(|_| self.records > 0)?.fields();
+        let index = &decoder.index;
+        let ends = if decoder.padded_ends.is_empty() { index.field_ends() } else { &decoder.padded_ends };
+        let first = decoder.leading * fields + self.field;
+        let (starts, start_stride, lead) = match self.field {
+            0 => (&index.record_starts()[decoder.leading..], 1, 0),
+            _ => (&ends[first - 1..], fields, decoder.dialect.delimiter.len()),
+        };
+        Some(RegularCells {
+            text: self.text,
+            records: self.records,
+            starts,
+            start_stride,
+            lead,
+            ends: &ends[first..],
+            end_stride: fields,
+            quote,
+            is_ascii: index.is_ascii(),
+        })
     }
 }

@@ -5,19 +5,23 @@ use arrow::{
     datatypes::SchemaRef,
     ipc::{
         reader::FileReader,
-        writer::{FileWriter, IpcWriteOptions},
+        writer::{DictionaryHandling, FileWriter, IpcWriteOptions},
     },
 };
 use bytes::Bytes;
 use stepwell_pipeline::{ErrorKind, StageError, manifest::Part, run::Run, stage::StageContext};
 
 use super::{Target, Upload};
+use crate::buffers::Buffers;
+
+/// Buffers of batches that are no larger are used again.
+const BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Writes accepted records as Arrow IPC files of bounded size.
 pub(crate) struct PartWriter {
     target: Target,
-    schema: SchemaRef,
     part_bytes: u64,
+    buffers: Buffers,
     open: Option<OpenPart>,
     parts: Vec<Part>,
 }
@@ -30,23 +34,34 @@ struct OpenPart {
 
 impl PartWriter {
     /// A writer that goes on after the parts that are there.
-    pub(crate) fn new(context: &StageContext, run: &Run, schema: SchemaRef, parts: Vec<Part>) -> Self {
-        Self { target: Target::new(context, run), schema, part_bytes: context.limits.part_bytes, open: None, parts }
+    pub(crate) fn new(context: &StageContext, run: &Run, parts: Vec<Part>) -> Self {
+        Self {
+            target: Target::new(context, run),
+            part_bytes: context.limits.part_bytes,
+            buffers: Buffers::new(BUFFER_BYTES_MAX),
+            open: None,
+            parts,
+        }
     }
 
-    /// Writes a batch. Returns whether a part ended with it.
+    /// Writes a batch. Returns whether a part ended with it. A part whose texts were dictionaries ends before a batch in
+    /// which they are plain.
     pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<bool, StageError> {
+        if let Some(part) = self.open.take_if(|part| part.encoder.schema() != batch.schema_ref()) {
+            self.parts.push(part.finish().await?);
+        }
         let mut part = match self.open.take() {
             Some(part) => part,
             None => OpenPart {
-                encoder: encoder(&self.schema)?,
+                encoder: encoder(batch.schema_ref())?,
                 upload: self.target.create(&format!("part-{:05}.arrow", self.parts.len()))?,
                 records: 0,
             },
         };
         part.encoder.write(batch).map_err(encoding)?;
         part.records += batch.num_rows() as u64;
-        part.upload.write(mem::take(part.encoder.get_mut())).await?;
+        let written = mem::replace(part.encoder.get_mut(), self.buffers.empty());
+        part.upload.write(self.buffers.bytes(written)).await?;
         let is_full = part.upload.bytes >= self.part_bytes;
         if is_full {
             self.parts.push(part.finish().await?);
@@ -84,7 +99,9 @@ impl OpenPart {
 }
 
 fn encoder(schema: &SchemaRef) -> Result<FileWriter<Vec<u8>>, StageError> {
-    FileWriter::try_new_with_options(Vec::new(), schema, IpcWriteOptions::default()).map_err(encoding)
+    // Dictionaries grow from batch to batch.
+    let options = IpcWriteOptions::default().with_dictionary_handling(DictionaryHandling::Delta);
+    FileWriter::try_new_with_options(Vec::new(), schema, options).map_err(encoding)
 }
 
 /// A batch as the bytes of an Arrow IPC file.

@@ -1,9 +1,11 @@
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{collections::VecDeque, fs::File, io, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use object_store::{GetOptions, GetRange, ObjectStore, path::Path};
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, path::Path};
 use stepwell_pipeline::{ErrorKind, StageError, run::Source, stage::StageContext, store};
 use tokio::task::JoinHandle;
+
+use crate::buffers::Buffers;
 
 /// The bytes of one ranged GET.
 ///
@@ -18,6 +20,7 @@ pub(crate) struct Object {
     bucket: Arc<dyn ObjectStore>,
     path: Path,
     source: Arc<Source>,
+    buffers: Buffers,
 }
 
 impl Object {
@@ -26,6 +29,7 @@ impl Object {
             bucket: context.stores.bucket(&source.bucket)?,
             path: store::path(&source.key)?,
             source: Arc::new(source.clone()),
+            buffers: Buffers::new(RANGE_BYTES as usize),
         })
     }
 
@@ -62,7 +66,11 @@ impl Object {
             version: self.source.version.clone(),
             ..GetOptions::default()
         };
-        let bytes = self.bucket.get_opts(&self.path, options).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let result = self.bucket.get_opts(&self.path, options).await.map_err(failed)?;
+        let bytes = match result.payload {
+            GetResultPayload::File(file, _) => self.read_file(file, result.range).await?,
+            _ => result.bytes().await.map_err(failed)?,
+        };
         if bytes.len() as u64 != range.end - range.start {
             return Err(StageError::new(
                 ErrorKind::StoreUnavailable,
@@ -70,6 +78,13 @@ impl Object {
             ));
         }
         Ok(bytes)
+    }
+
+    async fn read_file(&self, mut file: File, range: Range<u64>) -> Result<Bytes, StageError> {
+        let buffers = self.buffers.clone();
+        let reading = tokio::task::spawn_blocking(move || buffers.read(&mut file, range));
+        let read = reading.await.map_err(io::Error::other).flatten();
+        read.map_err(|error| store::classify_io(error, &format!("cannot read {}", self.name())))
     }
 }
 

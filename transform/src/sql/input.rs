@@ -3,8 +3,8 @@ use std::sync::Arc;
 use arrow::{
     array::{ArrayRef, AsArray, Decimal128Array, RecordBatch, RecordBatchOptions},
     buffer::Buffer,
-    compute::cast,
-    datatypes::{DataType, Decimal64Type, FieldRef, Schema, SchemaRef},
+    compute::{cast, take},
+    datatypes::{DataType, Decimal64Type, FieldRef, Schema, SchemaRef, UInt8Type},
     error::ArrowError,
     ipc::{Block, reader::FileDecoder},
 };
@@ -38,7 +38,7 @@ pub(crate) struct InputTable {
 
 impl InputTable {
     /// The columns as the SQL sees them: of the declared types, whatever narrower ones the parts hold, except that
-    /// text may come as dictionaries or views.
+    /// text may come as views.
     ///
     /// The engine's arithmetic is right for declared types only: it takes `1 - discount` for a whole number where
     /// `discount` is a `Decimal64`.
@@ -51,7 +51,11 @@ impl InputTable {
         let object = ObjectRef::new(&context.buckets.work, &first.key);
         let staged = PartReader::open(&*context.stores, object).await?.schema;
         let fields = declared.fields().iter().zip(staged.fields()).map(|(declared, staged)| {
-            let data_type = if is_text(staged.data_type()) { staged.data_type() } else { declared.data_type() };
+            let data_type = match staged.data_type() {
+                DataType::Dictionary(_, texts) if texts.is_string() => &DataType::Utf8View,
+                texts if texts.is_string() => texts,
+                _ => declared.data_type(),
+            };
             declared.as_ref().clone().with_data_type(data_type.clone())
         });
         Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
@@ -104,13 +108,6 @@ impl Source for InputTable {
     }
 }
 
-fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => is_text(values),
-        other => other.is_string(),
-    }
-}
-
 /// The columns of those indices, in the types that the table has.
 fn fitted(batch: &RecordBatch, columns: &[usize], wanted: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let batch = batch.project(columns)?;
@@ -119,6 +116,11 @@ fn fitted(batch: &RecordBatch, columns: &[usize], wanted: &SchemaRef) -> Result<
         (DataType::Decimal64(..), DataType::Decimal128(precision, scale)) => {
             let wide: Decimal128Array = column.as_primitive::<Decimal64Type>().unary(i128::from);
             Ok(Arc::new(wide.with_precision_and_scale(*precision, *scale)?) as ArrayRef)
+        }
+        (DataType::Dictionary(codes, _), DataType::Utf8View) if **codes == DataType::UInt8 => {
+            let dictionary = column.as_dictionary::<UInt8Type>();
+            // A look at the text's view for each code; the text itself is not touched.
+            take(&cast(dictionary.values(), &DataType::Utf8View)?, dictionary.keys(), None)
         }
         (_, wanted) => cast(column, wanted),
     };

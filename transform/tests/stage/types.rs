@@ -98,7 +98,7 @@ async fn staged_types_that_are_narrower_than_the_declared_work_in_expressions() 
         |key: DataType| cast(&words(), &DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8))).unwrap();
     let numbers = || Arc::new(Int32Array::from(vec![1, 2, 3])) as ArrayRef;
     let views = || Arc::new(StringViewArray::from_iter(words().iter())) as ArrayRef;
-    for staged in [dictionary(DataType::Int8), dictionary(DataType::Int32), views()] {
+    for staged in [dictionary(DataType::UInt8), dictionary(DataType::Int32), views()] {
         let schema = [("word", "string"), ("number", "int32")];
         let sql = "SELECT number, word, upper(word) AS upper FROM input WHERE word LIKE '%b' AND word <> 'x'";
         let found = over(&schema, vec![staged.clone(), numbers()], sql, "partition_by: [word]").await;
@@ -108,4 +108,27 @@ async fn staged_types_that_are_narrower_than_the_declared_work_in_expressions() 
         let found = over(&schema, vec![staged.clone(), numbers()], sql, "").await;
         assert_eq!(found[0].1, ["ab,1", "b,1", ",1"], "{}", staged.data_type());
     }
+}
+
+#[tokio::test]
+async fn texts_may_be_codes_in_some_parts_and_plain_in_others() {
+    let spec = "pipeline: trips\nsource: { match: \"in/*.csv\" }\nschema:\n  - { name: word, type: string }\n\
+                transform:\n  sql: SELECT upper(word) AS upper, word FROM input WHERE word <> 'b'\n\
+                load: { target: parquet, path: lake/trips/ }\n";
+    let part = |words: ArrayRef| {
+        let schema = Schema::new(vec![Field::new("word", words.data_type().clone(), true)]);
+        vec![RecordBatch::try_new(Arc::new(schema), vec![words]).unwrap()]
+    };
+    let long = "longer than what a view holds";
+    let plain = StringArray::from(vec![Some(long), None, Some("b"), Some("a"), Some(long)]);
+    let codes = DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8));
+    let parts = [part(cast(&plain, &codes).unwrap()), part(Arc::new(plain))];
+    let context = context();
+    let transformed = transformed(&context, spec, &parts).await.expect("runs");
+    let upper = format!("{},{long}", long.to_uppercase());
+    let expected = [upper.as_str(), "A,a", &upper].repeat(2);
+    assert_eq!(
+        files(&context, &transformed).await,
+        [(String::new(), expected.iter().map(|row| (*row).to_owned()).collect())]
+    );
 }

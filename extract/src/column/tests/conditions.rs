@@ -17,7 +17,7 @@ fn run(column: &Column, block: &Block) -> (Vec<(usize, RejectCode)>, Vec<Option<
     assert_eq!(array.len(), block.len());
     parser.keep(block, &Selection::Some(&faults.good()));
     let codes = faults.iter().map(|(record, fault)| (record, fault.code)).collect();
-    (codes, printed(&parser.take(parser.len())))
+    (codes, printed(&plain(parser.take(parser.len()))))
 }
 
 fn texts(values: &[&str]) -> Vec<Option<String>> {

@@ -85,7 +85,7 @@ proptest! {
             let column = Column::new("c", column_type.clone());
             let mut at_once = parser(&column);
             parse_and_keep(&mut at_once, &whole, text);
-            let expected = at_once.take(at_once.len());
+            let expected = plain(at_once.take(at_once.len()));
             prop_assert_eq!(expected.data_type(), &column_type.staged_type());
 
             let mut by_blocks = parser(&column);
@@ -93,17 +93,17 @@ proptest! {
             for (index, block) in blocks.iter().enumerate() {
                 parse_and_keep(&mut by_blocks, block, text);
                 while by_blocks.len() >= batch {
-                    taken.push(by_blocks.take(batch));
+                    taken.push(plain(by_blocks.take(batch)));
                 }
                 if index == stop.index(blocks.len()) {
-                    let saved = by_blocks.take(by_blocks.len());
+                    let saved = plain(by_blocks.take(by_blocks.len()));
                     by_blocks = parser(&column);
                     by_blocks.restore(&saved).expect("of the column's type");
                     prop_assert_eq!(by_blocks.len(), saved.len());
                 }
             }
             prop_assert!(taken.iter().all(|array| array.len() == batch));
-            taken.push(by_blocks.take(by_blocks.len()));
+            taken.push(plain(by_blocks.take(by_blocks.len())));
             prop_assert_eq!(by_blocks.len(), 0);
             let taken: Vec<&dyn Array> = taken.iter().map(|array| array.as_ref()).collect();
             let joined = arrow::compute::concat(&taken).expect("of one type");
@@ -123,7 +123,7 @@ proptest! {
             };
             let mut first = parser(&Column::new("c", column_type.clone()));
             parse_and_keep(&mut first, &seeds, text);
-            let array = first.take(first.len());
+            let array = plain(first.take(first.len()));
             let block = Block::new(printed(&array), true);
             let mut again = parser(&column);
             let mut faults = Faults::new(block.len());
