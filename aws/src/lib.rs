@@ -14,5 +14,5 @@ pub mod sns;
 
 pub use s3::{S3Store, S3Stores};
 pub use serve::{NotifyPorts, Raised, TriggerPorts, serve};
-pub use sfn::SfnExecutions;
+pub use sfn::{FailedExecution, SfnExecutions};
 pub use sns::SnsNotifier;

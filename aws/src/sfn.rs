@@ -1,7 +1,9 @@
 //! Executions over Step Functions.
 
+use std::time::{Duration, SystemTime};
+
 use async_trait::async_trait;
-use aws_sdk_sfn::{Client, error::ProvideErrorMetadata};
+use aws_sdk_sfn::{Client, error::ProvideErrorMetadata, types::ExecutionStatus};
 use stepwell_pipeline::{
     ErrorKind, StageError,
     execution::{Executions, Started},
@@ -43,5 +45,174 @@ impl Executions for SfnExecutions {
                 format!("cannot start execution {name} of {}", self.state_machine_arn),
             )),
         }
+    }
+}
+
+/// An execution that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedExecution {
+    /// Its name.
+    pub name: String,
+    /// What it was started with.
+    pub input: String,
+    /// When it ended.
+    pub ended_at: SystemTime,
+    /// The name of its error; what ended it, where it was timed out or aborted.
+    pub error: String,
+}
+
+impl SfnExecutions {
+    /// The executions that ended since a moment without success, the latest of each input, oldest first; without those
+    /// whose input another execution has or had since then, begun later and not failed.
+    ///
+    /// # Errors
+    /// `Throttled` or `TargetUnavailable` where a repetition may succeed, else a permanent kind.
+    pub async fn failed(&self, since: SystemTime) -> Result<Vec<FailedExecution>, StageError> {
+        let mut executions = Vec::new();
+        for status in [
+            ExecutionStatus::Running,
+            ExecutionStatus::Succeeded,
+            ExecutionStatus::Failed,
+            ExecutionStatus::TimedOut,
+            ExecutionStatus::Aborted,
+        ] {
+            executions.extend(self.list(&status, since).await?);
+        }
+        // By their start: what comes later speaks for the input.
+        executions.sort_by(|one, other| (one.started_at, &one.arn).cmp(&(other.started_at, &other.arn)));
+        let mut failed: Vec<FailedExecution> = Vec::new();
+        for listed in executions {
+            // Replays of an execution bear its name and more, so that most need not be described.
+            failed.retain(|earlier| !is_replay(&listed.name, &earlier.name));
+            if listed.is_failed {
+                failed.push(self.describe(listed).await?);
+            }
+        }
+        let mut latest: Vec<FailedExecution> = Vec::new();
+        for execution in failed {
+            latest.retain(|earlier| earlier.input != execution.input);
+            latest.push(execution);
+        }
+        Ok(latest)
+    }
+
+    /// Starts an execution with the input of an earlier one, under a name that tells of it.
+    ///
+    /// # Errors
+    /// As [`Executions::start`].
+    pub async fn replay(&self, failed: &FailedExecution, now: SystemTime) -> Result<String, StageError> {
+        let moment = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let name = replay_name(&failed.name, moment);
+        let start = self.client.start_execution().state_machine_arn(&self.state_machine_arn).name(&name);
+        start.input(&failed.input).send().await.map_err(|error| {
+            stage_error(error, ErrorKind::TargetUnavailable, format!("cannot start execution {name}"))
+        })?;
+        Ok(name)
+    }
+
+    async fn list(&self, status: &ExecutionStatus, since: SystemTime) -> Result<Vec<Listed>, StageError> {
+        let listing =
+            self.client.list_executions().state_machine_arn(&self.state_machine_arn).status_filter(status.clone());
+        let mut pages = listing.into_paginator().send();
+        let mut executions = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                let message = format!("cannot list the executions of {}", self.state_machine_arn);
+                stage_error(error, ErrorKind::TargetUnavailable, message)
+            })?;
+            for execution in page.executions() {
+                let started_at = time(execution.start_date());
+                let ended_at = execution.stop_date().map(time);
+                // The newest start comes first (Step Functions API Reference, `ListExecutions`).
+                if started_at + EXECUTION_MAX < since {
+                    return Ok(executions);
+                }
+                if ended_at.is_none_or(|ended_at| ended_at >= since) {
+                    executions.push(Listed {
+                        arn: execution.execution_arn().to_owned(),
+                        name: execution.name().to_owned(),
+                        started_at,
+                        ended_at: ended_at.unwrap_or(started_at),
+                        is_failed: !matches!(status, ExecutionStatus::Running | ExecutionStatus::Succeeded),
+                        status: execution.status().as_str().to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(executions)
+    }
+
+    async fn describe(&self, listed: Listed) -> Result<FailedExecution, StageError> {
+        let described = self.client.describe_execution().execution_arn(&listed.arn).send().await.map_err(|error| {
+            let message = format!("cannot describe the execution {}", listed.name);
+            stage_error(error, ErrorKind::TargetUnavailable, message)
+        })?;
+        Ok(FailedExecution {
+            name: listed.name,
+            input: described.input().unwrap_or("{}").to_owned(),
+            ended_at: listed.ended_at,
+            error: described.error().map_or(listed.status, str::to_owned),
+        })
+    }
+}
+
+struct Listed {
+    arn: String,
+    name: String,
+    started_at: SystemTime,
+    ended_at: SystemTime,
+    is_failed: bool,
+    status: String,
+}
+
+fn time(moment: &aws_sdk_sfn::primitives::DateTime) -> SystemTime {
+    let millis = moment.to_millis().unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+/// How long after its start an execution may end: it can be redriven for 14 days (Step Functions Developer Guide,
+/// "Restarting state machine executions with redrive"), and takes a day at most.
+const EXECUTION_MAX: Duration = Duration::from_secs(15 * 24 * 60 * 60);
+
+/// What stands between an execution's name and the moment of its replay.
+const REPLAY: &str = "-replay-";
+/// The most characters of an execution's name (Step Functions API Reference, `StartExecution`).
+const NAME_CHARACTERS_MAX: usize = 80;
+
+/// The name of a replay at a moment, in seconds since 1970: the name that was replayed first, and the moment.
+fn replay_name(name: &str, moment: u64) -> String {
+    let suffix = format!("{REPLAY}{moment}");
+    let first = first_name(name);
+    let kept: String = first.chars().take(NAME_CHARACTERS_MAX - suffix.len()).collect();
+    format!("{kept}{suffix}")
+}
+
+fn first_name(name: &str) -> &str {
+    match name.rsplit_once(REPLAY) {
+        Some((first, moment)) if !moment.is_empty() && moment.bytes().all(|byte| byte.is_ascii_digit()) => first,
+        _ => name,
+    }
+}
+
+/// Whether an execution replays another, or replays what that replayed.
+fn is_replay(name: &str, of: &str) -> bool {
+    let (first, of) = (first_name(name), first_name(of));
+    name != of && !first.is_empty() && first != name && of.starts_with(first) && (first == of || first.len() >= 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replays_are_known_by_their_names() {
+        let again = replay_name("sales-0a", 1_700_000_000);
+        assert_eq!(again, "sales-0a-replay-1700000000");
+        assert_eq!(replay_name(&again, 1_700_000_001), "sales-0a-replay-1700000001");
+        assert!(is_replay(&again, "sales-0a"));
+        assert!(!is_replay("sales-0a", "sales-0a") && !is_replay("sales-0b-replay-1", "sales-0a"));
+        let long = "p".repeat(80);
+        let again = replay_name(&long, 1_700_000_000);
+        assert!(again.len() == 80 && is_replay(&again, &long));
     }
 }

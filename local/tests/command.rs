@@ -200,3 +200,27 @@ fn a_newer_version_of_a_file_replaces_the_older() {
         data.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     assert_eq!(names.iter().filter(|name| name.ends_with(".parquet")).count(), 1, "{names:?}");
 }
+
+#[test]
+fn what_failed_is_shown_and_then_replayed() {
+    let folder = Folder::new("replay-failed");
+    folder.file("strict.yaml", PEOPLE);
+    folder.file("lenient.yaml", &PEOPLE.replace("\"0\"", "\"90%\""));
+    folder.file("bad.csv", "id\n1\nx\n");
+    folder.file("good.csv", "id\n2\n");
+    assert_eq!(folder.stepwell(&["run", "strict.yaml", "bad.csv"]).code, 1);
+    // Its spec is the pipeline's from now on.
+    assert_eq!(folder.stepwell(&["run", "lenient.yaml", "good.csv"]).code, 0);
+
+    let shown = folder.stepwell(&["replay", "--failed", "--since", "2h"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    for part in ["TooManyRejects", "in/bad.csv", "1 would be replayed; do it with --yes"] {
+        assert!(shown.err.contains(part), "{part}: {shown:?}");
+    }
+    let replayed = folder.stepwell(&["replay", "--failed", "--since", "2h", "--yes", "--json"]);
+    assert_eq!(replayed.code, 0, "{replayed:?}");
+    assert_eq!(replayed.run()["records_loaded"], 1);
+    let again = folder.stepwell(&["replay", "--failed"]);
+    assert!(again.code == 0 && again.err.contains("nothing failed"), "{again:?}");
+    assert_eq!(folder.stepwell(&["replay"]).code, 2, "a run or --failed");
+}

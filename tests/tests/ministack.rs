@@ -98,6 +98,46 @@ fn an_event_that_comes_eleven_times_is_one_run() {
     });
 }
 
+/// What failed is shown, and started again with the input it had when that is confirmed, once.
+#[test]
+fn failed_executions_are_replayed() {
+    const MACHINE: &str = r#"{"StartAt": "End", "States": {"End": {"Type": "Choice", "Default": "Failed",
+        "Choices": [{"Variable": "$.key", "StringEquals": "good.csv", "Next": "Fine"}]},
+        "Failed": {"Type": "Fail", "Error": "TooManyRejects"}, "Fine": {"Type": "Succeed"}}}"#;
+    let ministack = &*MINISTACK;
+    block_on(async {
+        let created = ministack.sfn.create_state_machine().name("failing").definition(MACHINE);
+        let created = created.role_arn("arn:aws:iam::123456789012:role/r").send().await.expect("a state machine");
+        let machine = created.state_machine_arn();
+        for key in ["bad.csv", "good.csv"] {
+            let arn = ministack.start_with(machine, key, &json!({"bucket": "b", "key": key})).await;
+            ministack.finished(&arn, Duration::from_secs(30)).await;
+        }
+        let replay = |more: &[&str]| {
+            let output = std::process::Command::new(stepwell_tests::workspace::binary("stepwell"))
+                .args(["replay", "--failed", "--since", "1h", "--state-machine", machine])
+                .args(more)
+                .envs([("AWS_ENDPOINT_URL", &*ministack.endpoint.0), ("AWS_REGION", "us-east-1")])
+                .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+                .output()
+                .expect("the command runs");
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        };
+        let (code, _, shown) = replay(&[]);
+        assert!(code == Some(0) && shown.contains("TooManyRejects") && shown.contains("bad.csv"), "{shown}");
+        assert!(shown.contains("1 would be replayed"), "{shown}");
+        let (code, started, shown) = replay(&["--yes"]);
+        assert!(code == Some(0) && started.starts_with("started bad.csv-replay-"), "{started}{shown}");
+        let listed = ministack.sfn.list_executions().state_machine_arn(machine).send().await.expect("executions");
+        assert_eq!(listed.executions().len(), 3, "one replay: {listed:?}");
+        let replay = listed.executions().iter().find(|execution| execution.name().contains("replay"));
+        let arn = replay.expect("it is listed").execution_arn();
+        let described = ministack.sfn.describe_execution().execution_arn(arn).send().await.expect("a description");
+        assert_eq!(described.input(), Some(r#"{"bucket":"b","key":"bad.csv"}"#));
+    });
+}
+
 /// A second queue that gets what lands below `again/`, as EventBridge says it.
 async fn tap_events(ministack: &Deployment) -> String {
     let endpoint = &ministack.endpoint;

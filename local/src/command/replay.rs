@@ -1,4 +1,10 @@
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+mod failed;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use stepwell_pipeline::{
@@ -21,7 +27,21 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     /// The run's id, as the summary of the failed run gave it, or enough of its beginning.
-    run: String,
+    #[arg(required_unless_present = "failed")]
+    run: Option<String>,
+    /// Replays what failed, each with the input it had, after showing it.
+    #[arg(long, conflicts_with_all = ["run", "spec", "redrive"])]
+    failed: bool,
+    /// How far back failures count, such as `30m`, `2h` or `1day`.
+    #[arg(long, value_name = "DURATION", default_value = "1day", value_parser = humantime::parse_duration, requires = "failed")]
+    since: Duration,
+    /// Replays on AWS: the state machine's ARN. Region and credentials come from the environment.
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "ARN", requires = "failed")]
+    state_machine: Option<String>,
+    /// Asks nothing.
+    #[arg(long, requires = "failed")]
+    yes: bool,
     /// A mended spec to replay with; by default the one that the run's pipeline has now.
     #[arg(long, value_name = "PIPELINE.YAML", conflicts_with = "redrive")]
     spec: Option<PathBuf>,
@@ -33,12 +53,19 @@ pub(super) struct ReplayArguments {
 }
 
 pub(super) async fn replay(arguments: ReplayArguments) -> Result<ExitCode, CommandError> {
+    #[cfg(feature = "aws")]
+    if let Some(state_machine) = &arguments.state_machine {
+        return failed::on_aws(state_machine, arguments.since, arguments.yes).await;
+    }
     if !arguments.place.dir.is_dir() {
         return Err(CommandError::Usage(format!("there is no directory {}", arguments.place.dir.display())));
     }
     let executor = open(&arguments.place)?;
     let context = executor.context();
-    let run_id = find(context, &arguments.run).await?;
+    let Some(run) = &arguments.run else {
+        return failed::here(&executor, &arguments).await;
+    };
+    let run_id = find(context, run).await?;
     let request = records::request(context, &run_id)
         .await?
         .ok_or_else(|| CommandError::Usage(format!("the run {run_id} has no request to replay")))?;
