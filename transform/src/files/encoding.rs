@@ -14,9 +14,8 @@ use parquet::{
 };
 use stepwell_pipeline::stage::CODE_VERSION;
 
-use super::sample;
+use super::{flat::ZSTD_LEVEL, sample};
 
-const ZSTD_LEVEL: i32 = 3;
 /// Bloom filters begin with room for so many different values, and are folded to what they need when the row group ends.
 const BLOOM_VALUES_MAX: u64 = 1024 * 1024;
 /// The share of absent values that a bloom filter takes for present.

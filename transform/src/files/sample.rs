@@ -31,7 +31,14 @@ pub(super) fn encoding(data_type: &DataType, arrays: &[ArrayRef]) -> Option<Enco
             let (distinct, values) = distinct_texts(arrays);
             is_mostly_unique(distinct, values).then_some(Encoding::PLAIN)
         }
-        DataType::Decimal128(precision, _) if *precision > DECIMAL64_PRECISION_MAX => None,
+        DataType::Decimal128(precision, _) if *precision > DECIMAL64_PRECISION_MAX => {
+            let mut values: Vec<i128> =
+                arrays.iter().flat_map(|array| array.as_primitive::<Decimal128Type>().iter().flatten()).collect();
+            let count = values.len();
+            values.sort_unstable();
+            values.dedup();
+            is_mostly_unique(values.len(), count).then_some(Encoding::PLAIN)
+        }
         _ => integers(data_type, arrays).and_then(|values| of_integers(&values)),
     }
 }
