@@ -129,7 +129,8 @@ impl FlatWriter {
 
     /// About how many bytes the chunk will have.
     pub(super) fn bytes(&self) -> usize {
-        self.chunk.bytes() + self.values.bytes()
+        let page_bytes = self.chunk.bytes_of(self.levels.rows()).unwrap_or_else(|| self.values.page_bytes());
+        self.chunk.bytes() + self.values.dictionary_bytes() + page_bytes
     }
 
     pub(super) fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor) -> Result<()> {
@@ -188,13 +189,23 @@ impl FlatWriter {
 }
 
 impl Values {
-    fn bytes(&self) -> usize {
+    fn page_bytes(&self) -> usize {
         match self {
-            Self::Boolean(values) => values.bytes(),
-            Self::Int32(values) => values.bytes(),
-            Self::Int64(values) => values.bytes(),
-            Self::Int128(values) => values.bytes(),
-            Self::Strings(values) => values.bytes(),
+            Self::Boolean(values) => values.page_bytes(),
+            Self::Int32(values) => values.page_bytes(),
+            Self::Int64(values) => values.page_bytes(),
+            Self::Int128(values) => values.page_bytes(),
+            Self::Strings(values) => values.page_bytes(),
+        }
+    }
+
+    fn dictionary_bytes(&self) -> usize {
+        match self {
+            Self::Boolean(_) => 0,
+            Self::Int32(values) => values.dictionary_bytes(),
+            Self::Int64(values) => values.dictionary_bytes(),
+            Self::Int128(values) => values.dictionary_bytes(),
+            Self::Strings(values) => values.dictionary_bytes(),
         }
     }
 

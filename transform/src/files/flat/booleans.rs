@@ -17,7 +17,7 @@ impl Booleans {
     }
 
     /// How many bytes the page will have.
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn page_bytes(&self) -> usize {
         self.0.len() / 8
     }
 

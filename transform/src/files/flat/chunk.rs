@@ -80,6 +80,11 @@ impl ChunkWriter {
         self.compressed_bytes
     }
 
+    /// About how many bytes so many more rows will take, judged by those before; nothing at the chunk's beginning.
+    pub(super) fn bytes_of(&self, rows: usize) -> Option<usize> {
+        (rows * self.compressed_bytes).checked_div(self.rows as usize)
+    }
+
     /// Adds the page of so many rows that is the compressor's body.
     pub(super) fn put_page(
         &mut self,

@@ -7,8 +7,13 @@ use std::{
 
 use bytes::Bytes;
 
-/// The level at which pages are compressed.
+/// The level of pages that do not get much smaller at the next.
+const FAST_LEVEL: i32 = 1;
+/// The level of the others, and the one of columns that are written elsewhere.
 pub(in crate::files) const ZSTD_LEVEL: i32 = 3;
+/// It takes twice the time, and so is worth it where pages lose at least this fraction more. Many get larger: numbers in
+/// many bytes have short repetitions that cost more than they save.
+const MORE_SAVING_LEAST: usize = 12;
 /// Pages that lose less than this fraction are stored as they are, which readers undo for nothing.
 const SAVING_LEAST: usize = 32;
 /// After a page that does not get smaller, so many are stored untried.
@@ -53,15 +58,24 @@ impl Compressor {
         Ok(Self { context: zstd::bulk::Compressor::new(ZSTD_LEVEL)?, body: Vec::new(), compressed: Vec::new() })
     }
 
+    fn compress(&mut self, level: i32, frame: &mut Vec<u8>) -> io::Result<()> {
+        self.context.set_compression_level(level)?;
+        frame.clear();
+        frame.reserve(zstd::zstd_safe::compress_bound(self.body.len()));
+        self.context.compress_to_buffer(&self.body, frame)?;
+        Ok(())
+    }
+
     /// Takes back the buffer of a page that is written.
     pub(super) fn reuse(&mut self, page: Bytes) {
         self.compressed = Vec::from(page);
     }
 }
 
-/// What is known of how well the pages of a column get smaller.
+/// What is known of how well the pages of a column get smaller. It is found out with the first.
 #[derive(Default)]
 pub(super) struct Compressibility {
+    level: Option<i32>,
     untried: u32,
 }
 
@@ -69,19 +83,27 @@ impl Compressibility {
     /// The compressor's body as a zstd frame, in the compressor's buffer.
     pub(super) fn compress(&mut self, compressor: &mut Compressor) -> io::Result<Bytes> {
         let mut frame = std::mem::take(&mut compressor.compressed);
-        frame.clear();
-        let body = &compressor.body;
         if self.untried > 0 {
             self.untried -= 1;
-            store(body, &mut frame);
+            store(&compressor.body, &mut frame);
             return Ok(frame.into());
         }
-        frame.reserve(zstd::zstd_safe::compress_bound(body.len()));
-        compressor.context.compress_to_buffer(body, &mut frame)?;
-        if frame.len() + body.len() / SAVING_LEAST > body.len() {
-            self.untried = PAGES_UNTRIED;
-            frame.clear();
-            store(body, &mut frame);
+        match self.level {
+            Some(level) => compressor.compress(level, &mut frame)?,
+            None => {
+                let mut smaller = Vec::new();
+                compressor.compress(FAST_LEVEL, &mut frame)?;
+                compressor.compress(ZSTD_LEVEL, &mut smaller)?;
+                self.level = Some(FAST_LEVEL);
+                if smaller.len() + frame.len() / MORE_SAVING_LEAST < frame.len() {
+                    self.level = Some(ZSTD_LEVEL);
+                    frame = smaller;
+                }
+            }
+        }
+        if frame.len() + compressor.body.len() / SAVING_LEAST > compressor.body.len() {
+            *self = Self { level: None, untried: PAGES_UNTRIED };
+            store(&compressor.body, &mut frame);
         }
         Ok(frame.into())
     }
@@ -89,6 +111,7 @@ impl Compressibility {
 
 /// Writes a zstd frame of blocks that are stored as they are.
 fn store(body: &[u8], frame: &mut Vec<u8>) {
+    frame.clear();
     frame.reserve(body.len() + 16 + body.len() / BLOCK_BYTES_MAX * 3);
     frame.extend_from_slice(&FRAME_MAGIC.to_le_bytes());
     frame.push(FRAME_SIZE_IN_4_BYTES);

@@ -55,14 +55,16 @@ impl<T: Number> Numbers<T> {
         }
     }
 
-    /// About how many bytes the page will have.
-    pub(super) fn bytes(&self) -> usize {
-        match &self.dictionary {
-            Some(dictionary) if !self.dictionary_is_full => {
-                dictionary.values().len() * self.width + self.values.len() * dictionary_width(dictionary) as usize / 8
-            }
-            _ => self.values.len() * self.width,
+    /// At most about how many bytes the page will have.
+    pub(super) fn page_bytes(&self) -> usize {
+        match self.dictionary.as_ref().filter(|_| !self.dictionary_is_full) {
+            Some(dictionary) => self.values.len() * dictionary_width(dictionary) as usize / 8,
+            None => self.values.len() * self.width,
         }
+    }
+
+    pub(super) fn dictionary_bytes(&self) -> usize {
+        self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values().len() * self.width)
     }
 
     /// Writes the page's values, and begins the next page.

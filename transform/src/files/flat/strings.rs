@@ -1,5 +1,7 @@
 //! Columns of text and bytes.
 
+use std::cell::RefCell;
+
 use arrow::{
     array::{Array, AsArray, GenericByteArray, GenericByteViewArray},
     datatypes::{ByteArrayType, ByteViewType, DataType},
@@ -41,9 +43,15 @@ pub(super) trait Source {
     fn bytes_of(&self, from: usize, to: usize) -> usize;
     /// Puts strings one after the other.
     fn append(&self, from: usize, to: usize, bytes: &mut Vec<u8>, lengths: &mut Vec<i32>);
-    /// Of a dictionary array, the number of each string among the array's different ones.
-    fn keys(&self) -> Option<&[usize]> {
-        None
+    /// Codes strings, and returns how many bytes they have together.
+    fn code(&self, from: usize, to: usize, dictionary: &mut StringDictionary, codes: &mut Vec<u32>) -> usize {
+        let mut bytes = 0;
+        codes.extend((from..to).map(|at| {
+            let string = self.string(at);
+            bytes += string.len();
+            dictionary.code(string)
+        }));
+        bytes
     }
 }
 
@@ -92,6 +100,8 @@ impl<T: ByteViewType> Source for &GenericByteViewArray<T> {
 struct Keyed<'a> {
     keys: Vec<usize>,
     values: Box<dyn Source + 'a>,
+    /// The code and length of each string that was looked up.
+    codes: RefCell<Vec<Option<(u32, usize)>>>,
 }
 
 impl Source for Keyed<'_> {
@@ -109,8 +119,18 @@ impl Source for Keyed<'_> {
         }
     }
 
-    fn keys(&self) -> Option<&[usize]> {
-        Some(&self.keys)
+    fn code(&self, from: usize, to: usize, dictionary: &mut StringDictionary, codes: &mut Vec<u32>) -> usize {
+        let mut bytes = 0;
+        let mut known = self.codes.borrow_mut();
+        codes.extend(self.keys[from..to].iter().map(|key| {
+            let (code, length) = *known[*key].get_or_insert_with(|| {
+                let string = self.values.string(*key);
+                (dictionary.code(string), string.len())
+            });
+            bytes += length;
+            code
+        }));
+        bytes
     }
 }
 
@@ -171,7 +191,8 @@ pub(super) fn source(array: &dyn Array) -> Option<Box<dyn Source + '_>> {
             if array.values().is_empty() {
                 return Some(Box::new(Nulls));
             }
-            Box::new(Keyed { keys: array.normalized_keys(), values: source(array.values())? })
+            let codes = RefCell::new(vec![None; array.values().len()]);
+            Box::new(Keyed { keys: array.normalized_keys(), values: source(array.values())?, codes })
         }
         _ => return None,
     })
@@ -193,11 +214,14 @@ impl Strings {
         }
     }
 
-    /// About how many bytes the page will have, the dictionary included.
-    pub(super) fn bytes(&self) -> usize {
-        let dictionary = self.dictionary.as_ref().filter(|_| !self.dictionary_is_full);
-        let coded = dictionary.map_or(0, |it| it.page().len() + self.codes.len() * code_width(it) as usize / 8);
-        coded + self.bytes.len() + self.lengths.len()
+    /// At most about how many bytes the page will have.
+    pub(super) fn page_bytes(&self) -> usize {
+        let width = self.dictionary.as_ref().map_or(0, code_width);
+        self.codes.len() * width as usize / 8 + self.bytes.len() + self.lengths.len()
+    }
+
+    pub(super) fn dictionary_bytes(&self) -> usize {
+        self.dictionary.as_ref().map_or(0, |dictionary| dictionary.page().len())
     }
 
     /// How many of the next `rows` strings the page has room for. An empty page has room for one, however long.
@@ -222,11 +246,7 @@ impl Strings {
     pub(super) fn push(&mut self, source: &dyn Source, from: usize, to: usize) {
         match &mut self.dictionary {
             Some(dictionary) if !self.dictionary_is_full => {
-                self.codes.extend((from..to).map(|at| {
-                    let string = source.string(at);
-                    self.string_bytes += string.len();
-                    dictionary.code(string)
-                }));
+                self.string_bytes += source.code(from, to, dictionary, &mut self.codes);
             }
             _ => source.append(from, to, &mut self.bytes, &mut self.lengths),
         }
