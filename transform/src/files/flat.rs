@@ -23,7 +23,7 @@ use arrow::{
     datatypes::*,
 };
 use parquet::{
-    basic::{Encoding, Type},
+    basic::{Compression, Encoding, Type},
     errors::{ParquetError, Result},
     file::properties::WriterProperties,
     schema::types::ColumnDescPtr,
@@ -39,7 +39,7 @@ use self::{
 };
 pub(super) use self::{
     chunk::FlatChunk,
-    compression::{Compressor, Compressors, ZSTD_LEVEL},
+    compression::{Compressor, Compressors},
 };
 use super::pages::ColumnPages;
 
@@ -89,6 +89,7 @@ impl FlatWriter {
         if properties.bloom_filter_properties(path).is_some() {
             return None;
         }
+        let Compression::ZSTD(level) = properties.compression(path) else { return None };
         let has_dictionary = properties.dictionary_enabled(path);
         let order = order_of(data_type);
         let signed = [Bound::Int32(0), Bound::Int64(0)];
@@ -123,7 +124,7 @@ impl FlatWriter {
             is_nullable: column.max_def_level() > 0,
             levels: Levels::default(),
             values,
-            chunk: ChunkWriter::new(column.clone(), kind, pages),
+            chunk: ChunkWriter::new(column.clone(), kind, level.compression_level(), pages),
         })
     }
 

@@ -125,11 +125,12 @@ fn whole_characters(text: &[u8]) -> usize {
     (1..=BYTES_MAX).rev().find(begins_character).unwrap_or(BYTES_MAX)
 }
 
-/// The least bytes of at most this length that are greater than all that begin like this.
+/// Bytes of this length that are greater than all that begin like this.
 fn next_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
     let last = bytes.iter().rposition(|byte| *byte < u8::MAX)?;
-    let mut next = bytes[..=last].to_vec();
+    let mut next = bytes.to_vec();
     next[last] += 1;
+    next[last + 1..].fill(0);
     Some(next)
 }
 

@@ -25,7 +25,7 @@ use parquet::{
 use super::{
     PageValues,
     bounds::{Bound, Bounds, statistics},
-    compression::{Compressibility, Compressor, ZSTD_LEVEL},
+    compression::{Compressor, PageCompression},
 };
 use crate::files::pages::ColumnPages;
 
@@ -36,7 +36,8 @@ pub(super) struct ChunkWriter {
     kind: Bound,
     pages: ColumnPages,
     keys: Vec<PageKey>,
-    compressibility: Compressibility,
+    level: i32,
+    compression: PageCompression,
     rows: u64,
     nulls: u64,
     string_bytes: Option<i64>,
@@ -52,14 +53,15 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    pub(super) fn new(column: ColumnDescPtr, kind: Bound, pages: ColumnPages) -> Self {
+    pub(super) fn new(column: ColumnDescPtr, kind: Bound, level: i32, pages: ColumnPages) -> Self {
         let index = ColumnIndexBuilder::new(column.physical_type());
         Self {
             column,
             kind,
             pages,
             keys: Vec::new(),
-            compressibility: Compressibility::default(),
+            level,
+            compression: PageCompression::new(level),
             rows: 0,
             nulls: 0,
             string_bytes: None,
@@ -94,7 +96,7 @@ impl ChunkWriter {
         values: PageValues,
     ) -> Result<()> {
         let uncompressed_bytes = compressor.body.len();
-        let body = self.compressibility.compress(compressor)?;
+        let body = self.compression.compress(compressor)?;
         let page = Page::DataPage {
             buf: body.clone(),
             num_values: rows as u32,
@@ -174,7 +176,7 @@ impl ChunkWriter {
         let mut encodings: Vec<Encoding> = self.encodings.iter().map(|stats| stats.encoding).collect();
         encodings.push(Encoding::RLE);
         let metadata = ColumnChunkMetaData::builder(self.column.clone())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.level)?))
             .set_encodings(encodings)
             .set_page_encoding_stats(self.encodings)
             .set_total_compressed_size(self.compressed_bytes as i64)
@@ -202,7 +204,7 @@ impl ChunkWriter {
 
     fn dictionary_page(&mut self, compressor: &mut Compressor, values: usize) -> Result<Bytes> {
         let uncompressed_bytes = compressor.body.len();
-        let body = Compressibility::default().compress(compressor)?;
+        let body = PageCompression::new(self.level).compress(compressor)?;
         let page = Page::DictionaryPage {
             buf: body.clone(),
             num_values: values as u32,
@@ -234,6 +236,11 @@ pub(in crate::files) struct FlatChunk {
 }
 
 impl FlatChunk {
+    /// The size of the chunk.
+    pub(in crate::files) fn bytes(&self) -> u64 {
+        self.close.bytes_written
+    }
+
     pub(in crate::files) fn append_to_row_group<W: Write + Send>(
         self,
         row_group: &mut SerializedRowGroupWriter<'_, W>,

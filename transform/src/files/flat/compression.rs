@@ -7,13 +7,6 @@ use std::{
 
 use bytes::Bytes;
 
-/// The level of pages that do not get much smaller at the next.
-const FAST_LEVEL: i32 = 1;
-/// The level of the others, and the one of columns that are written elsewhere.
-pub(in crate::files) const ZSTD_LEVEL: i32 = 3;
-/// It takes twice the time, and so is worth it where pages lose at least this fraction more. Many get larger: numbers in
-/// many bytes have short repetitions that cost more than they save.
-const MORE_SAVING_LEAST: usize = 12;
 /// Pages that lose less than this fraction are stored as they are, which readers undo for nothing.
 const SAVING_LEAST: usize = 32;
 /// After a page that does not get smaller, so many are stored untried.
@@ -29,6 +22,7 @@ const BLOCK_BYTES_MAX: usize = 128 * 1024;
 pub(in crate::files) struct Compressors(Mutex<Vec<Compressor>>);
 
 /// A context and its buffers, which are large: there is one for each thread.
+#[derive(Default)]
 pub(in crate::files) struct Compressor {
     context: zstd::bulk::Compressor<'static>,
     /// Where a page is put together.
@@ -43,10 +37,7 @@ impl Compressors {
         work: impl FnOnce(&mut Compressor) -> Result<T, E>,
     ) -> Result<T, E> {
         let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut compressor = match idle {
-            Some(compressor) => compressor,
-            None => Compressor::new()?,
-        };
+        let mut compressor = idle.unwrap_or_default();
         let done = work(&mut compressor);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
         done
@@ -54,10 +45,6 @@ impl Compressors {
 }
 
 impl Compressor {
-    fn new() -> io::Result<Self> {
-        Ok(Self { context: zstd::bulk::Compressor::new(ZSTD_LEVEL)?, body: Vec::new(), compressed: Vec::new() })
-    }
-
     fn compress(&mut self, level: i32, frame: &mut Vec<u8>) -> io::Result<()> {
         self.context.set_compression_level(level)?;
         frame.clear();
@@ -72,14 +59,17 @@ impl Compressor {
     }
 }
 
-/// What is known of how well the pages of a column get smaller. It is found out with the first.
-#[derive(Default)]
-pub(super) struct Compressibility {
-    level: Option<i32>,
+/// Compresses the pages of a column chunk.
+pub(super) struct PageCompression {
+    level: i32,
     untried: u32,
 }
 
-impl Compressibility {
+impl PageCompression {
+    pub(super) fn new(level: i32) -> Self {
+        Self { level, untried: 0 }
+    }
+
     /// The compressor's body as a zstd frame, in the compressor's buffer.
     pub(super) fn compress(&mut self, compressor: &mut Compressor) -> io::Result<Bytes> {
         let mut frame = std::mem::take(&mut compressor.compressed);
@@ -88,21 +78,9 @@ impl Compressibility {
             store(&compressor.body, &mut frame);
             return Ok(frame.into());
         }
-        match self.level {
-            Some(level) => compressor.compress(level, &mut frame)?,
-            None => {
-                let mut smaller = Vec::new();
-                compressor.compress(FAST_LEVEL, &mut frame)?;
-                compressor.compress(ZSTD_LEVEL, &mut smaller)?;
-                self.level = Some(FAST_LEVEL);
-                if smaller.len() + frame.len() / MORE_SAVING_LEAST < frame.len() {
-                    self.level = Some(ZSTD_LEVEL);
-                    frame = smaller;
-                }
-            }
-        }
+        compressor.compress(self.level, &mut frame)?;
         if frame.len() + compressor.body.len() / SAVING_LEAST > compressor.body.len() {
-            *self = Self { level: None, untried: PAGES_UNTRIED };
+            self.untried = PAGES_UNTRIED;
             store(&compressor.body, &mut frame);
         }
         Ok(frame.into())
@@ -128,5 +106,49 @@ fn store(body: &[u8], frame: &mut Vec<u8>) {
             return;
         }
         rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    /// Bytes that get smaller the fewer different ones there are.
+    fn body(length: usize, different: u64) -> Vec<u8> {
+        let byte = |at: u64| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) % different;
+        (0..length as u64).map(|at| byte(at / 3) as u8).collect()
+    }
+
+    fn compressed(compressor: &mut Compressor, level: i32, body: &[u8]) -> Bytes {
+        compressor.body.clear();
+        compressor.body.extend_from_slice(body);
+        let frame = PageCompression::new(level).compress(compressor).expect("compresses");
+        compressor.reuse(frame.clone());
+        frame
+    }
+
+    #[test]
+    fn a_page_is_the_same_whatever_the_context_compressed_before() {
+        let bodies: Vec<Vec<u8>> = (1..60).map(|index| body(index * index * 83, 1 + index as u64 * 4)).collect();
+        let mut used = Compressor::default();
+        for level in [1, 3, 1] {
+            for body in bodies.iter().rev() {
+                let fresh = compressed(&mut Compressor::default(), level, body);
+                assert_eq!(compressed(&mut used, level, body), fresh, "{} bytes", body.len());
+            }
+        }
+    }
+
+    #[test]
+    fn pages_that_do_not_get_smaller_are_frames_too() {
+        for length in [0, 1, 255, BLOCK_BYTES_MAX - 1, BLOCK_BYTES_MAX, BLOCK_BYTES_MAX + 1, 3 * BLOCK_BYTES_MAX] {
+            let body = body(length, 256);
+            let mut frame = vec![1, 2, 3];
+            store(&body, &mut frame);
+            assert!(frame.len() <= body.len() + 9 + 3 * (length / BLOCK_BYTES_MAX + 1));
+            assert_eq!(zstd::bulk::decompress(&frame, length).expect("a frame"), body);
+        }
     }
 }

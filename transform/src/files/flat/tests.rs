@@ -53,7 +53,7 @@ impl Shape {
     /// The number of each row's value among the different ones; nothing for null.
     fn picks(self) -> impl Iterator<Item = Option<u64>> {
         (0..self.rows as u64).map(move |row| {
-            let word = mixed(row / self.run ^ self.seed);
+            let word = mixed((row / self.run) ^ self.seed);
             (mixed(word ^ 1) % 100 >= self.nulls).then_some(word % self.distinct)
         })
     }
@@ -99,7 +99,7 @@ impl Shape {
         };
         let floats = [f64::NAN, -0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE];
         let floats_32 = floats.map(|float| float as f32);
-        let booleans: BooleanArray = self.picks().map(|pick| pick.map(|pick| mixed(pick) % 2 == 0)).collect();
+        let booleans: BooleanArray = self.picks().map(|pick| pick.map(|pick| mixed(pick).is_multiple_of(2))).collect();
         let (texts, bytes) = (Arc::new(self.texts()) as ArrayRef, Arc::new(self.bytes()) as ArrayRef);
         let as_type = |array: &ArrayRef, data_type: DataType| cast(array, &data_type).expect("casts");
         let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
