@@ -3,6 +3,7 @@
 mod encode;
 mod encoding;
 mod file;
+mod flat;
 mod pages;
 mod partition;
 mod sample;

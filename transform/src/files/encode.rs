@@ -1,16 +1,51 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow::{array::ArrayRef, datatypes::FieldRef};
 use parquet::{
     arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves},
     errors::{ParquetError, Result},
+    file::writer::SerializedRowGroupWriter,
 };
 use tokio::task::JoinHandle;
 
-/// The writers of one column of a row group: several where the column is nested.
-pub(super) struct Column {
-    pub(super) field: FieldRef,
-    pub(super) writers: Vec<ArrowColumnWriter>,
+use super::flat::{Compressor, Compressors, FlatChunk, FlatWriter};
+
+/// A column of a row group that is being written.
+pub(super) enum Column {
+    Flat(Box<FlatWriter>),
+    /// Has several writers where it is nested.
+    Nested(FieldRef, Vec<ArrowColumnWriter>),
+}
+
+impl Column {
+    /// About how many bytes the column's chunks will have.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Flat(writer) => writer.bytes(),
+            Self::Nested(_, writers) => writers.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum(),
+        }
+    }
+}
+
+/// A column chunk whose pages are written.
+pub(super) enum Chunk {
+    Flat(Box<FlatChunk>),
+    Nested(Box<ArrowColumnChunk>),
+}
+
+impl Chunk {
+    pub(super) fn append_to_row_group<W: Write + Send>(
+        self,
+        row_group: &mut SerializedRowGroupWriter<'_, W>,
+    ) -> Result<()> {
+        match self {
+            Self::Flat(chunk) => chunk.append_to_row_group(row_group),
+            Self::Nested(chunk) => chunk.append_to_row_group(row_group),
+        }
+    }
 }
 
 /// Something to be done to one column.
@@ -26,7 +61,7 @@ pub(super) enum Done {
     /// The column goes on.
     Written(Column),
     /// The column's chunks.
-    Closed(Vec<ArrowColumnChunk>),
+    Closed(Vec<Chunk>),
 }
 
 /// Jobs that are being done; their results come in the jobs' order.
@@ -38,25 +73,30 @@ pub(super) enum Running {
 pub(super) struct Shared {
     queue: Mutex<std::iter::Enumerate<std::vec::IntoIter<Job>>>,
     results: Mutex<Vec<Option<Result<Done>>>>,
+    compressors: Arc<Compressors>,
 }
 
 /// Does jobs column by column, on as many threads as there are cores; on one core, on the caller's.
-#[derive(Clone, Copy)]
 pub(super) struct Encoder {
     threads: usize,
+    compressors: Arc<Compressors>,
 }
 
 impl Encoder {
     pub(super) fn new(threads: usize) -> Self {
-        Self { threads }
+        Self { threads, compressors: Arc::default() }
     }
 
     pub(super) fn start(&self, jobs: Vec<Job>) -> Running {
         if self.threads < 2 || jobs.len() < 2 {
-            return Running::Ended(jobs.into_iter().map(done).collect());
+            return Running::Ended(jobs.into_iter().map(|job| done(job, &self.compressors)).collect());
         }
         let results = Mutex::new(jobs.iter().map(|_| None).collect());
-        let shared = Arc::new(Shared { queue: Mutex::new(jobs.into_iter().enumerate()), results });
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(jobs.into_iter().enumerate()),
+            results,
+            compressors: self.compressors.clone(),
+        });
         let threads = (0..self.threads).map(|_| {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || shared.work())
@@ -86,7 +126,7 @@ impl Shared {
         loop {
             let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((index, job)) = next else { return };
-            let result = done(job);
+            let result = done(job, &self.compressors);
             let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(place) = results.get_mut(index) {
                 *place = Some(result);
@@ -95,16 +135,25 @@ impl Shared {
     }
 }
 
-fn done(job: Job) -> Result<Done> {
+fn done(job: Job, compressors: &Compressors) -> Result<Done> {
     match job {
-        Job::Write(mut column, values) => {
-            for (writer, leaf) in column.writers.iter_mut().zip(compute_leaves(&column.field, &values)?) {
+        Job::Write(Column::Flat(mut writer), values) => {
+            compressors.with(|compressor: &mut Compressor| writer.write(&values, compressor))?;
+            Ok(Done::Written(Column::Flat(writer)))
+        }
+        Job::Write(Column::Nested(field, mut writers), values) => {
+            for (writer, leaf) in writers.iter_mut().zip(compute_leaves(&field, &values)?) {
                 writer.write(&leaf)?;
             }
-            Ok(Done::Written(column))
+            Ok(Done::Written(Column::Nested(field, writers)))
         }
-        Job::Close(column) => {
-            Ok(Done::Closed(column.writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<_>>()?))
+        Job::Close(Column::Flat(writer)) => {
+            let chunk = compressors.with(|compressor| writer.close(compressor))?;
+            Ok(Done::Closed(vec![Chunk::Flat(Box::new(chunk))]))
+        }
+        Job::Close(Column::Nested(_, writers)) => {
+            let chunks = writers.into_iter().map(|writer| Ok(Chunk::Nested(Box::new(writer.close()?))));
+            Ok(Done::Closed(chunks.collect::<Result<_>>()?))
         }
     }
 }

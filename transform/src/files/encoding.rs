@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -14,9 +14,19 @@ use parquet::{
 };
 use stepwell_pipeline::stage::CODE_VERSION;
 
-use super::sample;
+use super::{
+    flat::{Compressors, FlatWriter},
+    pages::{FilePages, PagePool},
+    sample,
+};
 
+/// The level of columns that do not get much smaller at the next.
+const FAST_LEVEL: i32 = 1;
+/// The level of the others.
 const ZSTD_LEVEL: i32 = 3;
+/// It takes twice the time, and so is worth it where a column loses at least this fraction more. Many get larger: numbers
+/// in many bytes have short repetitions that cost more than they save.
+const MORE_SAVING_LEAST: u64 = 12;
 /// Bloom filters begin with room for so many different values, and are folded to what they need when the row group ends.
 const BLOOM_VALUES_MAX: u64 = 1024 * 1024;
 /// The share of absent values that a bloom filter takes for present.
@@ -52,7 +62,43 @@ pub(super) fn properties(schema: &SchemaRef, wishes: &Wishes, sample: &[RecordBa
                 .set_column_bloom_filter_max_ndv(path, BLOOM_VALUES_MAX);
         }
     }
+    let properties = builder.build();
+    let fast = fast_columns(schema, &properties, sample)?;
+    let mut builder = properties.into_builder();
+    for path in fast {
+        builder = builder.set_column_compression(path, Compression::ZSTD(ZstdLevel::try_new(FAST_LEVEL)?));
+    }
     Ok(builder.build())
+}
+
+/// The columns that are not worth the time of the higher level.
+fn fast_columns(schema: &SchemaRef, properties: &WriterProperties, sample: &[RecordBatch]) -> Result<Vec<ColumnPath>> {
+    let fast = Compression::ZSTD(ZstdLevel::try_new(FAST_LEVEL)?);
+    let at_fast_level = properties.clone().into_builder().set_compression(fast).build();
+    let parquet = ArrowSchemaConverter::new().convert(schema)?;
+    let compressors = Compressors::default();
+    let mut columns = Vec::new();
+    for (index, field) in schema.fields().iter().enumerate() {
+        let path = [field.name().clone()];
+        let Some(leaf) = parquet.columns().iter().find(|leaf| leaf.path().parts() == path) else { continue };
+        let bytes_at = |properties: &WriterProperties| -> Result<Option<u64>> {
+            let pages = FilePages::new(Arc::new(PagePool::new(usize::MAX)));
+            let Some(mut writer) = FlatWriter::new(field.data_type(), leaf, properties, pages.column()) else {
+                return Ok(None);
+            };
+            let chunk = compressors.with(|compressor| {
+                sample.iter().try_for_each(|batch| writer.write(batch.column(index), compressor))?;
+                writer.close(compressor)
+            })?;
+            Ok(Some(chunk.bytes()))
+        };
+        if let (Some(fast), Some(slow)) = (bytes_at(&at_fast_level)?, bytes_at(properties)?)
+            && slow + fast / MORE_SAVING_LEAST >= fast
+        {
+            columns.push(leaf.path().clone());
+        }
+    }
+    Ok(columns)
 }
 
 /// The order of the records as Parquet's footer says it, by the columns that the files hold.

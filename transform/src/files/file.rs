@@ -12,16 +12,18 @@ use bytes::Bytes;
 use parquet::{
     arrow::{
         ArrowWriter,
-        arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, ArrowWriterOptions},
+        arrow_writer::{ArrowRowGroupWriterFactory, ArrowWriterOptions},
     },
     errors::Result,
     file::{properties::WriterProperties, writer::SerializedFileWriter},
+    schema::types::ColumnDescPtr,
 };
 use stepwell_pipeline::{StageError, manifest::DataFile};
 
 use super::{
-    encode::{Column, Done, Encoder, Job},
+    encode::{Chunk, Column, Done, Encoder, Job},
     encoding_failed,
+    flat::FlatWriter,
     pages::FilePages,
     upload::Upload,
 };
@@ -87,21 +89,34 @@ impl OpenFile {
     }
 
     fn begin_row_group(&self) -> Result<Vec<Column>> {
-        let index = self.writer.flushed_row_groups().len();
-        let mut writers = self.row_groups.create_column_writers(index)?.into_iter();
-        let mut leaves = self.writer.schema_descr().columns().iter().peekable();
+        let leaves = self.writer.schema_descr().columns();
         let mut columns = Vec::with_capacity(self.schema.fields().len());
-        // A nested column has as many writers as the Parquet schema has leaves below its root.
-        for root in self.writer.schema_descr().root_schema().get_fields().iter().zip(self.schema.fields()) {
-            let (of_file, field) = root;
-            let mut count = 0;
-            while leaves
-                .next_if(|leaf| leaf.path().parts().first().is_some_and(|name| name == of_file.name()))
-                .is_some()
-            {
-                count += 1;
+        let mut nested = Vec::new();
+        let mut first = 0;
+        for (root, field) in self.writer.schema_descr().root_schema().get_fields().iter().zip(self.schema.fields()) {
+            let is_below = |leaf: &&ColumnDescPtr| leaf.path().parts().first().is_some_and(|name| name == root.name());
+            let count = leaves.iter().skip(first).take_while(is_below).count();
+            let flat = leaves.get(first).filter(|_| count == 1).and_then(|leaf| {
+                FlatWriter::new(field.data_type(), leaf, self.writer.properties(), self.pages.column())
+            });
+            match flat {
+                Some(writer) => columns.push(Column::Flat(Box::new(writer))),
+                None => {
+                    nested.push((columns.len(), first..first + count));
+                    columns.push(Column::Nested(field.clone(), Vec::new()));
+                }
             }
-            columns.push(Column { field: field.clone(), writers: writers.by_ref().take(count).collect() });
+            first += count;
+        }
+        if !nested.is_empty() {
+            let row_group = self.writer.flushed_row_groups().len();
+            // They come for every leaf; those that are not needed take no memory until they are used.
+            let mut writers: Vec<_> = self.row_groups.create_column_writers(row_group)?.into_iter().map(Some).collect();
+            for (index, leaves) in nested {
+                if let (Some(Column::Nested(_, own)), Some(all)) = (columns.get_mut(index), writers.get_mut(leaves)) {
+                    own.extend(all.iter_mut().filter_map(Option::take));
+                }
+            }
         }
         Ok(columns)
     }
@@ -113,7 +128,7 @@ impl OpenFile {
 
     /// About how many bytes the row group that is being written will have.
     pub(super) fn group_bytes(&self) -> usize {
-        self.columns.iter().flat_map(|column| &column.writers).map(|writer| writer.get_estimated_total_bytes()).sum()
+        self.columns.iter().map(Column::bytes).sum()
     }
 
     /// About how many bytes the file has so far.
@@ -134,7 +149,7 @@ impl OpenFile {
         self.group_records = 0;
         let jobs = mem::take(&mut self.columns).into_iter().map(Job::Close).collect();
         let done = encoder.start(jobs).join().await.map_err(encoding_failed)?;
-        let chunks: Vec<ArrowColumnChunk> = done
+        let chunks: Vec<Chunk> = done
             .into_iter()
             .flat_map(|done| match done {
                 Done::Closed(chunks) => chunks,

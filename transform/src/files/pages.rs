@@ -110,6 +110,11 @@ impl FilePages {
         Self { pool, bytes: Arc::default() }
     }
 
+    /// A store for the pages of a column chunk.
+    pub(super) fn column(&self) -> ColumnPages {
+        ColumnPages { file: self.clone(), held: Vec::new() }
+    }
+
     /// The bytes of the file's pages that are held.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Acquire)
@@ -124,11 +129,12 @@ impl fmt::Debug for FilePages {
 
 impl PageStoreFactory for FilePages {
     fn create(&self, _: &PageStoreArgs<'_>) -> Result<Box<dyn PageStore>> {
-        Ok(Box::new(ColumnPages { file: self.clone(), held: Vec::new() }))
+        Ok(Box::new(self.column()))
     }
 }
 
-struct ColumnPages {
+/// The pages of a column chunk, which may be taken once each.
+pub(super) struct ColumnPages {
     file: FilePages,
     held: Vec<Option<Held>>,
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
-    compute::{cast, take_record_batch},
+    compute::{cast, concat_batches, take_record_batch},
     datatypes::{DataType, SchemaRef},
     error::ArrowError,
     row::{RowConverter, SortField},
@@ -56,13 +56,30 @@ impl Partitioner {
         batch.project(&self.kept)
     }
 
-    /// The batch's records by directory (`year=2013/month=1`), in their order; the directories in the order in which
-    /// they were first met.
-    pub(crate) fn split(&mut self, batch: &RecordBatch) -> Result<Vec<(Arc<str>, RecordBatch)>, ArrowError> {
-        let kept = self.kept(batch)?;
+    /// The batches' records by directory (`year=2013/month=1`), in their order; the directories in the order in which
+    /// they were first met. Without partition columns, the batches as they are.
+    ///
+    /// Directories share the memory of their records: many small arrays would cost more to allocate than to fill.
+    pub(crate) fn split(&mut self, batches: Vec<RecordBatch>) -> Result<Vec<(Arc<str>, RecordBatch)>, ArrowError> {
         if self.columns.is_empty() {
-            return Ok(vec![("".into(), kept)]);
+            return batches.iter().map(|batch| Ok(("".into(), self.kept(batch)?))).collect();
         }
+        let Some(first) = batches.first() else { return Ok(Vec::new()) };
+        let batch = concat_batches(&first.schema(), &batches)?;
+        drop(batches);
+        let rows_of = self.rows_by_directory(&batch)?;
+        let rows: Vec<u32> = rows_of.iter().flatten().copied().collect();
+        let sorted = take_record_batch(&self.kept(&batch)?, &UInt32Array::from(rows))?;
+        let mut start = 0;
+        let mut split = Vec::new();
+        for (name, rows) in self.names.iter().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
+            split.push((name.clone(), without_others(&sorted.slice(start, rows.len()))?));
+            start += rows.len();
+        }
+        Ok(split)
+    }
+
+    fn rows_by_directory(&mut self, batch: &RecordBatch) -> Result<Vec<Vec<u32>>, ArrowError> {
         let values: Vec<ArrayRef> = self.columns.iter().map(|(_, index)| batch.column(*index).clone()).collect();
         let keys = self.converter.convert_columns(&values)?;
         let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); self.names.len()];
@@ -76,17 +93,7 @@ impl Partitioner {
             rows_of[directory].push(row as u32);
             last = Some((key, directory));
         }
-        let filled = rows_of.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
-        filled
-            .map(|(directory, rows)| {
-                let rows = if rows.len() == kept.num_rows() {
-                    kept.clone()
-                } else {
-                    take_record_batch(&kept, &UInt32Array::from(rows))?
-                };
-                Ok((self.names[directory].clone(), rows))
-            })
-            .collect()
+        Ok(rows_of)
     }
 
     /// The number of the directory of a key.
@@ -124,6 +131,16 @@ impl Partitioner {
         }
         Ok(segments.join("/"))
     }
+}
+
+/// Views hold on to all strings that they were taken from, and would be stored with them.
+fn without_others(slice: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let own = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => column.clone(),
+    };
+    RecordBatch::try_new(slice.schema(), slice.columns().iter().map(own).collect())
 }
 
 /// Hive reads an escape as one character, not as a byte of UTF-8: what is beyond ASCII must stay as it is.
@@ -165,7 +182,7 @@ mod tests {
         )
         .expect("a batch");
         let mut partitioner = Partitioner::new(&schema, &["year".into(), "city".into()]).expect("columns");
-        let split = partitioner.split(&batch).expect("splits");
+        let split = partitioner.split(vec![batch]).expect("splits");
         let ids: Vec<(&str, Vec<i16>)> = split
             .iter()
             .map(|(directory, rows)| {

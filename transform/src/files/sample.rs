@@ -12,8 +12,6 @@ const DECIMAL64_PRECISION_MAX: u8 = 18;
 /// Values of this many at a time have a minimum of their own in DELTA_BINARY_PACKED, a quarter of them a width.
 const DELTA_BLOCK: usize = 128;
 const DELTA_MINIBLOCK: usize = 32;
-/// Dictionaries of more entries cost more to look up than they save.
-const DICTIONARY_LARGE: usize = 1000;
 
 /// The encoding that suits a column, judged by its first values; nothing for a dictionary.
 pub(super) fn encoding(data_type: &DataType, arrays: &[ArrayRef]) -> Option<Encoding> {
@@ -31,7 +29,14 @@ pub(super) fn encoding(data_type: &DataType, arrays: &[ArrayRef]) -> Option<Enco
             let (distinct, values) = distinct_texts(arrays);
             is_mostly_unique(distinct, values).then_some(Encoding::PLAIN)
         }
-        DataType::Decimal128(precision, _) if *precision > DECIMAL64_PRECISION_MAX => None,
+        DataType::Decimal128(precision, _) if *precision > DECIMAL64_PRECISION_MAX => {
+            let mut values: Vec<i128> =
+                arrays.iter().flat_map(|array| array.as_primitive::<Decimal128Type>().iter().flatten()).collect();
+            let count = values.len();
+            values.sort_unstable();
+            values.dedup();
+            is_mostly_unique(values.len(), count).then_some(Encoding::PLAIN)
+        }
         _ => integers(data_type, arrays).and_then(|values| of_integers(&values)),
     }
 }
@@ -49,8 +54,7 @@ fn of_integers(values: &[i64]) -> Option<Encoding> {
         return None;
     }
     let dictionary_bits = u64::from(usize::BITS - (distinct - 1).leading_zeros()) * values.len() as u64;
-    let tolerance = if distinct > DICTIONARY_LARGE { values.len() as u64 } else { 0 };
-    let delta_suits = is_mostly_unique(distinct, values.len()) || delta_bits(values) <= dictionary_bits + tolerance;
+    let delta_suits = is_mostly_unique(distinct, values.len()) || delta_bits(values) <= dictionary_bits;
     delta_suits.then_some(Encoding::DELTA_BINARY_PACKED)
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use arrow::{
-    array::RecordBatch,
+    array::{Array, ArrayRef, RecordBatch},
     compute::concat_batches,
     datatypes::SchemaRef,
     ipc::{reader::StreamReader, writer::StreamWriter},
@@ -12,14 +12,14 @@ use parquet::errors::{ParquetError, Result};
 use super::pages::{Held, PagePool};
 
 /// Records in memory take at most about so much; the rest waits in temporary storage.
-const MEMORY_BYTES_MAX: usize = 12 * 1024 * 1024;
+const MEMORY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Records in memory and temporary storage take at most about so much.
 const BYTES_MAX: usize = 224 * 1024 * 1024;
 /// The records of a partition are written when they are so many or take so much.
 const SHELF_RECORDS_MAX: usize = 1024 * 1024;
 const SHELF_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// About so many records are encoded at a time.
-const COALESCED_RECORDS: usize = 16 * 1024;
+const COALESCED_RECORDS: usize = 4 * 1024;
 
 /// Keeps the records of each partition until there are enough of them for a row group.
 ///
@@ -47,7 +47,7 @@ impl Shelves {
     }
 
     pub(super) fn add(&mut self, directory: Arc<str>, rows: RecordBatch) -> Result<()> {
-        let bytes = rows.get_array_memory_size();
+        let bytes = bytes_of(&rows);
         let shelf = self.shelves.entry(directory).or_default();
         shelf.records += rows.num_rows();
         shelf.batches.push(rows);
@@ -82,19 +82,25 @@ impl Shelves {
         Some(Coalesced { schema: self.schema.clone(), batches })
     }
 
-    /// Moves the largest shelves to temporary storage until half of the memory is free.
+    /// Moves all shelves to temporary storage: records that came together share their memory.
     fn store(&mut self) -> Result<()> {
-        while self.memory_bytes > MEMORY_BYTES_MAX / 2 {
-            let Some(shelf) = self.shelves.values_mut().max_by_key(|shelf| shelf.memory_bytes) else { break };
-            let mut writer = StreamWriter::try_new(Vec::new(), &self.schema)?;
-            writer.write(&concat_batches(&self.schema, &shelf.batches)?)?;
-            shelf.batches.clear();
+        for shelf in self.shelves.values_mut().filter(|shelf| !shelf.batches.is_empty()) {
+            let mut writer = StreamWriter::try_new(Vec::with_capacity(shelf.memory_bytes * 9 / 8), &self.schema)?;
+            for batch in shelf.batches.drain(..) {
+                writer.write(&batch)?;
+            }
             shelf.stored.push(self.pool.store(&writer.into_inner()?)?);
-            self.memory_bytes -= shelf.memory_bytes;
             shelf.memory_bytes = 0;
         }
+        self.memory_bytes = 0;
         Ok(())
     }
+}
+
+/// How many bytes of memory records take, those that they share with others aside.
+pub(super) fn bytes_of(batch: &RecordBatch) -> usize {
+    let bytes = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_default();
+    batch.columns().iter().map(bytes).sum()
 }
 
 /// Batches put together, so that encoders get more than a few records at a time.

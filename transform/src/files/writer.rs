@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, mem, sync::Arc};
 
-use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use object_store::ObjectStore;
 use parquet::file::properties::WriterProperties;
 use stepwell_pipeline::{
@@ -19,7 +19,7 @@ use super::{
     file::OpenFile,
     pages::{FilePages, PagePool},
     partition::Partitioner,
-    shelf::Shelves,
+    shelf::{Shelves, bytes_of},
     upload::Upload,
 };
 
@@ -38,8 +38,8 @@ const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
 const SAMPLE_RECORDS: usize = 32 * 1024;
 const SAMPLE_BYTES: usize = 8 * 1024 * 1024;
 /// Records are split by partition so many at a time, so that each file gets more than a few.
-const SPLIT_RECORDS: usize = 32 * 1024;
-const SPLIT_BYTES: usize = 4 * 1024 * 1024;
+const SPLIT_RECORDS: usize = 64 * 1024;
+const SPLIT_BYTES: usize = 6 * 1024 * 1024;
 /// The target size of a file where the spec has none.
 const FILE_MIB_DEFAULT: u64 = 128;
 
@@ -104,7 +104,7 @@ struct Gathered {
 impl Gathered {
     fn add(&mut self, batch: RecordBatch) {
         self.records += batch.num_rows();
-        self.bytes += batch.get_array_memory_size();
+        self.bytes += bytes_of(&batch);
         self.batches.push(batch);
     }
 
@@ -178,21 +178,12 @@ impl FileWriter {
             let kept = kept.map_err(|error| encoding_failed(error.into()))?;
             self.properties = Some(properties(&schema, &self.layout.wishes, &kept).map_err(encoding_failed)?);
         }
-        let Some(first) = gathered.first() else { return Ok(()) };
-        if !self.layout.wishes.is_partitioned {
-            for batch in &gathered {
-                self.write_split(batch).await?;
-            }
-            return Ok(());
-        }
-        let all = concat_batches(&first.schema(), &gathered).map_err(|error| encoding_failed(error.into()))?;
-        drop(gathered);
-        self.write_split(&all).await
+        self.write_split(gathered).await
     }
 
     /// Writes records where they belong, or keeps them until there are enough for their partition.
-    async fn write_split(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
-        let split = self.partitioner.split(batch).map_err(|error| encoding_failed(error.into()))?;
+    async fn write_split(&mut self, batches: Vec<RecordBatch>) -> Result<(), StageError> {
+        let split = self.partitioner.split(batches).map_err(|error| encoding_failed(error.into()))?;
         if self.partitioner.directories() > PARTITIONS_MAX {
             let message = format!(
                 "the object has records for more than {PARTITIONS_MAX} partitions; partition by fewer or coarser columns"

@@ -132,3 +132,14 @@ async fn texts_may_be_codes_in_some_parts_and_plain_in_others() {
         [(String::new(), expected.iter().map(|row| (*row).to_owned()).collect())]
     );
 }
+
+#[tokio::test]
+async fn nested_columns_stand_amid_flat_ones() {
+    let numbers = Arc::new(Int32Array::from(vec![Some(1), None, Some(3)]));
+    let words = Arc::new(StringArray::from(vec![Some("ab"), Some("c"), None]));
+    let sql = "SELECT number, make_array(word, 'x') AS list, word, named_struct('n', number, 'w', word) AS pair, \
+               number + 1 AS next FROM input";
+    let found = over(&[("number", "int32"), ("word", "string")], vec![numbers, words], sql, "").await;
+    let expected = ["1,[ab, x],ab,{n: 1, w: ab},2", ",[c, x],c,{n: , w: c},", "3,[, x],,{n: 3, w: },4"];
+    assert_eq!(found[0].1, expected);
+}
