@@ -1,5 +1,6 @@
 //! The command line: a whole run on this machine, through the same state machine and stages as on AWS.
 
+pub mod allocator;
 pub mod command;
 pub mod directory;
 pub mod executor;
