@@ -7,6 +7,7 @@ mod flat;
 mod pages;
 mod partition;
 mod sample;
+mod schema;
 mod shelf;
 mod upload;
 mod writer;

@@ -19,6 +19,7 @@ use super::{
     file::OpenFile,
     pages::{FilePages, PagePool},
     partition::Partitioner,
+    schema,
     shelf::{Shelves, bytes_of},
     upload::Upload,
 };
@@ -289,6 +290,7 @@ impl FileWriter {
         let upload = Upload::new(self.bucket.clone(), self.pool.clone(), store::path(&staged)?);
         let properties = self.properties.clone().unwrap_or_default();
         let pages = FilePages::new(self.pool.clone());
-        OpenFile::new(&self.partitioner.schema(), &properties, pages, upload, staged, path).map_err(encoding_failed)
+        OpenFile::new(&schema::of_file(&self.partitioner.schema()), &properties, pages, upload, staged, path)
+            .map_err(encoding_failed)
     }
 }
