@@ -315,7 +315,7 @@ impl<'a> Extraction<'a> {
 
     /// Of all rounds.
     fn timing(&self) -> Timing {
-        let round = Timing::since(self.started);
+        let round = Timing::between(self.started, (self.context.now)());
         match &self.resumed {
             None => round,
             Some(checkpoint) => Timing {

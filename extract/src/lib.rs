@@ -14,8 +14,6 @@ mod profile;
 mod sift;
 mod source;
 
-use std::time::SystemTime;
-
 pub use check::check;
 use futures::future::BoxFuture;
 use stepwell_pipeline::{
@@ -49,7 +47,7 @@ pub fn extract(
 }
 
 async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<Extracted, RunRequest>, StageError> {
-    let started = SystemTime::now();
+    let started = (context.now)();
     let source = pin::pin(context, &request).await?;
     let catalog = Catalog::read(context).await?;
     let spec = catalog.pick(&request.key, request.pipeline.as_deref())?;

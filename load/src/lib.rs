@@ -7,8 +7,6 @@ mod copy;
 mod order;
 mod report;
 
-use std::time::SystemTime;
-
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Commit, Loaded, Round, Transformed},
@@ -30,7 +28,7 @@ use crate::commit::Ledger;
 /// `InvalidInput` where what earlier stages left is gone, `ReconciliationFailed`, `Conflict` where other runs kept
 /// committing the same key meanwhile, and what the stores say.
 pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Round<Loaded, Transformed>, StageError> {
-    let started = SystemTime::now();
+    let started = (context.now)();
     let run = &transformed.run;
     let spec = CheckedSpec::pinned(context, run).await?;
     let table = spec.table(&context.buckets);

@@ -14,10 +14,10 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The timing of work that began at `started` and ends now.
-    pub fn since(started: std::time::SystemTime) -> Self {
+    /// The timing of work that began at one moment and ended at another.
+    pub fn between(started: std::time::SystemTime, ended: std::time::SystemTime) -> Self {
         let started_ms = started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let duration_ms = started.elapsed().unwrap_or_default().as_millis();
+        let duration_ms = ended.duration_since(started).unwrap_or_default().as_millis();
         Self { started_ms: saturate(started_ms), duration_ms: saturate(duration_ms) }
     }
 }

@@ -1,6 +1,6 @@
 //! The stages of a run and what each is given to work with.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,12 +63,22 @@ pub struct StageContext {
     pub limits: Limits,
     /// The key of `pii: hash`, where the deployment has one.
     pub hash_key: Option<HashKey>,
+    /// The time of day. What a stage writes hangs on it in nothing but timings.
+    pub now: fn() -> SystemTime,
 }
 
 impl StageContext {
     /// A context with all the time it needs, the default limits and no hash key.
     pub fn new(stores: Arc<dyn Stores>, buckets: Buckets, progress: Arc<dyn Progress>) -> Self {
-        Self { stores, buckets, progress, budget: Arc::new(Unhurried), limits: Limits::default(), hash_key: None }
+        Self {
+            stores,
+            buckets,
+            progress,
+            budget: Arc::new(Unhurried),
+            limits: Limits::default(),
+            hash_key: None,
+            now: SystemTime::now,
+        }
     }
 }
 

@@ -6,8 +6,6 @@ mod files;
 mod round;
 mod sql;
 
-use std::time::SystemTime;
-
 use futures::{FutureExt, future::BoxFuture};
 pub use sql::{Checked, check};
 use stepwell_pipeline::{
@@ -44,7 +42,7 @@ async fn transform_round(
     context: &StageContext,
     extracted: Extracted,
 ) -> Result<Round<Transformed, Extracted>, StageError> {
-    let started = SystemTime::now();
+    let started = (context.now)();
     let work = &context.buckets.work;
     let run = &extracted.run;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Transform, "manifest.json"));

@@ -65,7 +65,7 @@ pub(crate) async fn run(
     let mut done = kept.filter(|kept| kept.basis == basis).unwrap_or_else(|| Checkpoint {
         basis,
         records_filtered: in_groups.then_some(0),
-        timing: Timing::since(started),
+        timing: Timing::between(started, (context.now)()),
         ..Checkpoint::default()
     });
     let earlier_ms = done.timing.duration_ms;
@@ -74,7 +74,7 @@ pub(crate) async fn run(
     for (index, parts) in groups.iter().enumerate().skip(done.groups_done) {
         let group = Group { context, spec, source, references: &references, index, parts };
         done.add(group.write().await?);
-        done.timing.duration_ms = earlier_ms + Timing::since(started).duration_ms;
+        done.timing.duration_ms = earlier_ms + Timing::between(started, (context.now)()).duration_ms;
         if index + 1 < groups.len() {
             store::put_json(&*context.stores, &checkpoint_ref, &done).await?;
             if context.budget.is_spent() {
