@@ -35,8 +35,13 @@ impl Target {
         Self { bucket_name: context.buckets.work.clone(), stores: context.stores.clone(), run: run.clone() }
     }
 
-    /// The place of something that the stage writes.
+    /// The place of something that is of no use once the run is loaded.
     pub(crate) fn object(&self, name: &str) -> ObjectRef {
+        ObjectRef::new(&self.bucket_name, self.run.staged_key(Stage::Extract, name))
+    }
+
+    /// The place of something that is kept.
+    fn kept(&self, name: &str) -> ObjectRef {
         ObjectRef::new(&self.bucket_name, self.run.stage_key(Stage::Extract, name))
     }
 
@@ -44,8 +49,7 @@ impl Target {
         &*self.stores
     }
 
-    fn create(&self, name: &str) -> Result<Upload, StageError> {
-        let object = self.object(name);
+    fn create(&self, object: ObjectRef) -> Result<Upload, StageError> {
         let bucket: Arc<dyn ObjectStore> = self.stores.bucket(&object.bucket)?;
         let writer = BufWriter::with_capacity(bucket, store::path(&object.key)?, UPLOAD_BYTES);
         Ok(Upload { object, writer: writer.with_max_concurrency(UPLOADS_AHEAD), bytes: 0 })

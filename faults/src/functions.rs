@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use stepwell_pipeline::{
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// The functions that the state machine names.
-pub const FUNCTIONS: [&str; 4] = ["extract", "transform", "load", "notify"];
+pub(crate) const FUNCTIONS: [&str; 4] = ["extract", "transform", "load", "notify"];
 
 /// So many invocations are kept.
 const REMEMBERED_MAX: usize = 100_000;
@@ -52,7 +54,6 @@ struct Invocation {
     began_micros: u64,
     ended_micros: u64,
     intruded: bool,
-    killed: bool,
     result: Result<Value, TaskError>,
 }
 
@@ -199,12 +200,16 @@ impl<'a> Functions<'a> {
             context.budget = Arc::new(Spent);
         }
         let input = payload.get("input").cloned().unwrap_or_default();
-        let (result, killed) = tokio::select! {
+        let result = tokio::select! {
             biased;
-            result = call(function, &context, &outside, input) => (result, false),
-            () = kill.notified() => {
-                (Err(raised("Sandbox.Timedout", "the function's time ran out")), true)
+            result = AssertUnwindSafe(call(function, &context, &outside, input)).catch_unwind() => {
+                let panicked = |_| {
+                    self.world.lock().violation.get_or_insert(format!("{function} panicked"));
+                    Err(raised("Internal", "panicked"))
+                };
+                result.unwrap_or_else(panicked)
             }
+            () = kill.notified() => Err(raised("Sandbox.Timedout", "the function's time ran out")),
         };
         drop(context);
         self.world.end_invocation();
@@ -220,7 +225,6 @@ impl<'a> Functions<'a> {
             began_micros,
             ended_micros: inner.now_micros,
             intruded: inner.intruded,
-            killed,
             result: result.clone(),
         });
         (invocation, (result, fired))

@@ -1,23 +1,160 @@
 //! The whole campaign by one command.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
-use stepwell_faults::{Case, Lab, campaign, scenario::SCENARIOS};
+use clap::Parser;
+use stepwell_faults::{
+    Case, Lab,
+    campaign::{self, Findings, Ground},
+    scenario::{SCENARIOS, Scenario},
+};
+
+/// Injects faults into whole runs of Stepwell and holds what they leave against a model.
+///
+/// Runs every scenario with every single fault, every pair of faults, and random triples. A case that goes wrong is
+/// printed as `scenario:call.fault.recovery,…`; with --case it runs alone.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Runs this case alone and shows its calls.
+    #[arg(long, value_name = "CASE")]
+    case: Option<String>,
+    /// Takes only these scenarios.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// Of the pairs, runs one in so many; 0 for none.
+    #[arg(long, default_value_t = 1, value_name = "SHARE")]
+    pairs: usize,
+    /// So many random triples.
+    #[arg(long, default_value_t = 1_000_000, value_name = "COUNT")]
+    triples: usize,
+    /// So many runs in which 1 to 50 % of the calls get a 503 SlowDown.
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT")]
+    slow_downs: usize,
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    seed: u64,
+    /// So many threads.
+    #[arg(long, default_value_t = 2, value_name = "THREADS")]
+    jobs: usize,
+    /// Lists the scenarios.
+    #[arg(long)]
+    list: bool,
+}
 
 fn main() -> ExitCode {
-    let lab = match Lab::new() { Ok(lab) => lab, Err(error) => { eprintln!("{error}"); return ExitCode::FAILURE } };
-    if let Some(case) = std::env::args().nth(1) {
-        let case: Case = match case.parse() { Ok(case) => case, Err(error) => { eprintln!("{error}"); return ExitCode::FAILURE } };
-        let outcome = lab.run(&case);
-        for (n, call) in outcome.calls.iter().enumerate() { println!("{n:4} {call}"); }
-        println!("{:?} {:?}", outcome.violation, outcome.fired);
-        return ExitCode::SUCCESS;
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
     }
-    for scenario in SCENARIOS.iter() {
-        let started = std::time::Instant::now();
-        let findings = campaign::singles(&lab, scenario);
-        println!("{}: {} cases, {} faults, {} violations, {:?} {:?}", scenario.name, findings.cases, findings.faults, findings.violations.len(), started.elapsed(), lab.invocations());
-        for (case, violation) in findings.violations.iter().take(8) { println!("  {case}: {violation}"); }
+}
+
+/// Returns whether nothing went wrong.
+fn run(arguments: &Arguments) -> Result<bool, String> {
+    if arguments.list {
+        for scenario in SCENARIOS.iter() {
+            println!("{:18}{}", scenario.name, scenario.about);
+        }
+        return Ok(true);
     }
-    ExitCode::SUCCESS
+    let lab = Lab::new().map_err(|error| error.to_string())?;
+    match &arguments.case {
+        Some(case) => show(&lab, &case.parse()?),
+        None => campaign(&lab, arguments),
+    }
+}
+
+fn show(lab: &Lab, case: &Case) -> Result<bool, String> {
+    let outcome = lab.run(case);
+    for (number, call) in outcome.calls.iter().enumerate() {
+        let faults = outcome.fired.iter().filter(|fault| fault.call as usize == number);
+        let faults: String = faults.map(|fault| format!("  ← {}, {}", fault.kind, fault.recovery)).collect();
+        println!("{number:4} {call}{faults}");
+    }
+    match outcome.violation {
+        None => println!("{case}: as promised, after {} executions and redrives", outcome.executions),
+        Some(violation) => {
+            println!("{case}: {violation}");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn campaign(lab: &Lab, arguments: &Arguments) -> Result<bool, String> {
+    // Panics are caught and told as violations.
+    std::panic::set_hook(Box::new(|_| {}));
+    let wanted = |scenario: &&'static Scenario| {
+        arguments.scenario.is_empty() || arguments.scenario.iter().any(|name| name == scenario.name)
+    };
+    let scenarios: Vec<&'static Scenario> = SCENARIOS.iter().filter(wanted).collect();
+    let mut all = Findings::default();
+    let ground = Ground::survey(lab, &scenarios, &mut all);
+    let singles = &ground.singles;
+    let part = |name: &'static str, pieces: usize, work: &(dyn Fn(&Lab, usize) -> Findings + Sync)| {
+        let meter = Meter::new(name, pieces);
+        campaign::on_threads(arguments.jobs, pieces, work, |done, findings| meter.tell(done, findings))
+            .inspect(|findings| meter.end(findings))
+    };
+    all.add(part("singles", singles.len(), &|lab, piece| campaign::single(lab, &singles[piece]))?);
+    if arguments.pairs > 0 {
+        let pairs = |lab: &Lab, piece: usize| campaign::pairs(lab, &singles[piece], arguments.pairs, piece);
+        all.add(part("pairs", singles.len(), &pairs)?);
+    }
+    let seed = |piece: usize| arguments.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(piece as u64);
+    all.add(part("triples", arguments.triples, &|lab, piece| campaign::triple(lab, &ground, seed(piece)))?);
+    all.add(part("slow-downs", arguments.slow_downs, &|lab, piece| campaign::slow_down(lab, &ground, seed(piece)))?);
+    println!(
+        "{} cases, {} faults, {} executions and redrives, {} violations",
+        all.cases,
+        all.faults,
+        all.executions,
+        all.violations.len()
+    );
+    Ok(all.violations.is_empty())
+}
+
+/// Tells of progress now and then, and of violations.
+struct Meter {
+    name: &'static str,
+    pieces: usize,
+    started: Instant,
+    told: Mutex<(Instant, usize)>,
+}
+
+impl Meter {
+    fn new(name: &'static str, pieces: usize) -> Self {
+        Self { name, pieces, started: Instant::now(), told: Mutex::new((Instant::now(), 0)) }
+    }
+
+    fn tell(&self, done: usize, findings: &Findings) {
+        const SHOWN_MAX: usize = 50;
+        let Ok(mut told) = self.told.lock() else { return };
+        for (case, violation) in findings.violations.iter().take(SHOWN_MAX).skip(told.1) {
+            println!("  --case '{case}'\n      {violation}");
+        }
+        told.1 = findings.violations.len().max(told.1);
+        if told.0.elapsed() > Duration::from_secs(10) {
+            told.0 = Instant::now();
+            eprintln!("{}: {done} of {}, {} cases", self.name, self.pieces, findings.cases);
+        }
+    }
+
+    fn end(&self, findings: &Findings) {
+        let Findings { cases, faults, executions, violations } = findings;
+        println!(
+            "{}: {cases} cases, {faults} faults, {executions} executions and redrives, {} violations, {:.0} s",
+            self.name,
+            violations.len(),
+            self.started.elapsed().as_secs_f64()
+        );
+    }
 }

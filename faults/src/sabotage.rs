@@ -11,7 +11,7 @@ use crate::{
 
 /// A bug that somebody could build in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bug {}
+pub(crate) enum Bug {}
 
 /// What a write becomes under the bug; nothing where it is not done.
 pub(crate) fn write(_inner: &mut Inner, write: Write) -> Option<Write> {

@@ -29,7 +29,7 @@ pub struct Row {
 pub const HEADER: &str = "id,day,amount";
 
 /// A pipeline's spec, as far as scenarios vary it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
     /// The pipeline's name, and its folder in the landing bucket and in the lake.
     pub pipeline: &'static str,
@@ -57,7 +57,7 @@ impl Spec {
 }
 
 /// A version of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
     /// The key.
     pub key: String,
@@ -179,7 +179,7 @@ pub struct Scenario {
 }
 
 /// How a run must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// Its records are the table's.
     Current,
@@ -190,7 +190,7 @@ pub enum Expected {
 }
 
 /// What the destination must hold, by pipeline and key, and what was run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Model {
     specs: BTreeMap<&'static str, Spec>,
     current: BTreeMap<(&'static str, String), (Spec, Version)>,

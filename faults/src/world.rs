@@ -19,7 +19,7 @@ use stepwell_statemachine::{
 use tokio::sync::Notify;
 
 use crate::{
-    call::{Call, Fault, FaultKind, Operation},
+    call::{Call, Fault, FaultKind},
     invariant,
     sabotage::Bug,
     state::{Refusal, State, Write},
@@ -27,19 +27,21 @@ use crate::{
 
 /// What a call takes, so that the time goes on.
 const CALL_MICROS: u64 = 20_000;
+/// The attempts of the AWS SDK's standard retry mode.
+const CLIENT_ATTEMPTS: usize = 3;
 const TIMES_OUT_LATE_MICROS: u64 = 200_000;
 const KILLED_LATE_MICROS: u64 = 1_000_000;
 
 /// The bucket where sources land.
-pub const LANDING: &str = "landing";
+pub(crate) const LANDING: &str = "landing";
 /// The bucket of staged data.
-pub const WORK: &str = "work";
+pub(crate) const WORK: &str = "work";
 /// The bucket of tables.
-pub const LAKE: &str = "lake";
+pub(crate) const LAKE: &str = "lake";
 
 /// The outside, shared by everything that a case runs.
 #[derive(Clone, Debug, Default)]
-pub struct World(Arc<Mutex<Inner>>);
+pub(crate) struct World(Arc<Mutex<Inner>>);
 
 /// Calls that fail by chance.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ pub(crate) enum Verdict {
 
 impl World {
     /// The outside in a state.
-    pub fn new(state: State) -> Self {
+    pub(crate) fn new(state: State) -> Self {
         Self(Arc::new(Mutex::new(Inner { state, ..Inner::default() })))
     }
 
@@ -90,27 +92,27 @@ impl World {
     }
 
     /// Looks at the state.
-    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
         at(&self.lock().state)
     }
 
     /// Changes the state as somebody outside does.
-    pub fn change(&self, how: impl FnOnce(&mut State)) {
+    pub(crate) fn change(&self, how: impl FnOnce(&mut State)) {
         how(&mut self.lock().state);
     }
 
     /// Lets the time go on.
-    pub fn advance(&self, time: Duration) {
+    pub(crate) fn advance(&self, time: Duration) {
         self.lock().advance(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// Lets calls fail with 503 SlowDown by chance.
-    pub fn slow_down(&self, percent: u32, seed: u64) {
+    pub(crate) fn slow_down(&self, percent: u32, seed: u64) {
         self.lock().chance = Some(Chance { percent, rng: SmallRng::seed_from_u64(seed) });
     }
 
     /// How many calls failed by chance.
-    pub fn slowed_down(&self) -> u64 {
+    pub(crate) fn slowed_down(&self) -> u64 {
         self.lock().chances_fired
     }
 
@@ -149,11 +151,13 @@ impl Inner {
         if let Some(log) = &mut self.log {
             log.push(call());
         }
-        if let Some(chance) = &mut self.chance
-            && chance.rng.random_range(0..100) < chance.percent
-        {
-            self.chances_fired += 1;
-            return Verdict::Fail(FaultKind::SlowDown);
+        if let Some(chance) = &mut self.chance {
+            // The client itself makes a few quick attempts before it gives up.
+            let hits = (0..CLIENT_ATTEMPTS).take_while(|_| chance.rng.random_range(0..100) < chance.percent).count();
+            self.chances_fired += hits as u64;
+            if hits == CLIENT_ATTEMPTS {
+                return Verdict::Fail(FaultKind::SlowDown);
+            }
         }
         match self.faults.front().copied().filter(|fault| fault.call == number) {
             None => Verdict::Do,

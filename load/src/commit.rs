@@ -1,20 +1,18 @@
 //! The commit: one small document for each source key, whose conditional write decides what is current.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use stepwell_pipeline::{
     ErrorKind, StageError,
+    current::{self, Current, Standing},
     handoff::Commit,
     manifest::CommitManifest,
-    run::{Run, short_hash},
+    run::Run,
     stage::StageContext,
     store::{self, ObjectRef},
 };
-
-use crate::order;
 
 /// So often other runs may get in between before the stage gives up.
 const ATTEMPTS_MAX: usize = 16;
@@ -25,17 +23,9 @@ pub(crate) struct Ledger<'a> {
     document: ObjectRef,
 }
 
-struct Current {
-    manifest: CommitManifest,
-    etag: Option<String>,
-}
-
 impl<'a> Ledger<'a> {
     pub(crate) fn new(context: &'a StageContext, table: &ObjectRef, run: &Run) -> Self {
-        // Readers skip names that begin with an underscore.
-        let name = short_hash(&[&run.pipeline, &run.source.bucket, &run.source.key]);
-        let key = format!("{}_stepwell/commits/{name}.json", table.key);
-        Self { context, document: ObjectRef::new(&table.bucket, key) }
+        Self { context, document: current::document(table, run) }
     }
 
     /// The document's key.
@@ -43,34 +33,38 @@ impl<'a> Ledger<'a> {
         &self.document.key
     }
 
-    /// How the run's load ended already, if it did.
-    pub(crate) async fn standing(&self, run: &Run) -> Result<Option<Commit>, StageError> {
-        Ok(self.current().await?.and_then(|current| ended(&current.manifest, run)))
+    /// How the run stands to what is current.
+    pub(crate) async fn standing(&self, run: &Run) -> Result<Standing, StageError> {
+        Ok(current::standing(self.current().await?.as_ref(), run))
     }
 
-    /// Makes a run's files current, unless a newer version's are.
+    /// Makes a run's files current, unless they are or a newer version's are.
     pub(crate) async fn commit(&self, wanted: CommitManifest) -> Result<Commit, StageError> {
         for _ in 0..ATTEMPTS_MAX {
             let current = self.current().await?;
-            let mut next = wanted.clone();
-            let mut seen = None;
-            if let Some(current) = current {
-                if let Some(ended) = ended(&current.manifest, &wanted.run) {
-                    if ended == Commit::Superseded {
-                        let unused = unused(wanted.keys(), &current.manifest);
-                        self.remove(unused).await?;
-                    }
-                    return Ok(ended);
+            let standing = current::standing(current.as_ref(), &wanted.run);
+            let (next, seen) = match (standing, current) {
+                (Standing::Committed, _) => return Ok(Commit::AlreadyCommitted),
+                (Standing::Superseded, Some(current)) => {
+                    self.remove(unused(wanted.keys(), &current.manifest)).await?;
+                    return Ok(Commit::Superseded);
                 }
-                // What the document before last replaced must be gone before it is forgotten.
-                self.remove(unused(current.manifest.replaced.clone(), &wanted)).await?;
-                next.replaced = unused(current.manifest.keys(), &wanted);
-                seen = Some(current.etag.ok_or_else(|| {
-                    StageError::new(ErrorKind::Internal, format!("{} has no entity tag", self.document))
-                })?);
-            }
+                (Standing::CommittedEarlier, Some(current)) => {
+                    // Else an event between the two would pass for newer.
+                    let next = CommitManifest { run: wanted.run.clone(), ..current.manifest.clone() };
+                    (next, Some(self.etag(current)?))
+                }
+                (_, Some(current)) => {
+                    // What the document before last replaced must be gone before it is forgotten.
+                    self.remove(unused(current.manifest.replaced.clone(), &wanted)).await?;
+                    let replaced = unused(current.manifest.keys(), &wanted);
+                    (CommitManifest { replaced, ..wanted.clone() }, Some(self.etag(current)?))
+                }
+                (_, None) => (wanted.clone(), None),
+            };
             if store::put_if(&*self.context.stores, &self.document, store::json_bytes(&next)?, seen).await? {
-                return Ok(Commit::Committed);
+                let is_new = standing == Standing::Pending;
+                return Ok(if is_new { Commit::Committed } else { Commit::AlreadyCommitted });
             }
         }
         let message = format!("other runs kept committing {} meanwhile", self.document);
@@ -84,12 +78,12 @@ impl<'a> Ledger<'a> {
     }
 
     async fn current(&self) -> Result<Option<Current>, StageError> {
-        let Some((bytes, meta)) = store::get(&*self.context.stores, &self.document).await? else { return Ok(None) };
-        let manifest = read(&bytes).map_err(|error| {
-            let message = format!("{} is no commit document; move it away to commit anew", self.document);
-            StageError::with_source(ErrorKind::Conflict, message, error)
-        })?;
-        Ok(Some(Current { manifest, etag: meta.e_tag }))
+        current::read(&*self.context.stores, &self.document).await
+    }
+
+    fn etag(&self, current: Current) -> Result<String, StageError> {
+        let missing = || StageError::new(ErrorKind::Internal, format!("{} has no entity tag", self.document));
+        current.etag.ok_or_else(missing)
     }
 
     async fn remove(&self, keys: Vec<String>) -> Result<(), StageError> {
@@ -107,19 +101,6 @@ impl<'a> Ledger<'a> {
             .try_collect()
             .await
     }
-}
-
-fn read(bytes: &Bytes) -> Result<CommitManifest, serde_json::Error> {
-    serde_json::from_slice(bytes)
-}
-
-/// How a run's load ended already, going by what is current.
-fn ended(current: &CommitManifest, run: &Run) -> Option<Commit> {
-    if current.run.id == run.id {
-        // Under another spec the same run commits anew.
-        return (current.run.spec_digest == run.spec_digest).then_some(Commit::AlreadyCommitted);
-    }
-    (order::compare(&run.source, &current.run.source) == Ordering::Less).then_some(Commit::Superseded)
 }
 
 /// Those keys that a manifest does not hold.

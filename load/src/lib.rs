@@ -4,16 +4,17 @@
 
 mod commit;
 mod copy;
-mod order;
 mod report;
 
 use stepwell_pipeline::{
     ErrorKind, StageError,
+    current::Standing,
     handoff::{Commit, Loaded, Round, Transformed},
     manifest::{CommitManifest, CommittedFile, DataFile, TransformManifest},
     run::Run,
     spec::CheckedSpec,
     stage::{CODE_VERSION, Stage, StageContext},
+    staging,
     store::{self, ObjectRef},
 };
 
@@ -43,20 +44,18 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
 
     let ledger = Ledger::new(context, &table, run);
     let wanted = commit_manifest(&table, run, &staged);
-    let commit = match ledger.standing(run).await? {
-        Some(ended) => ended,
-        None => {
-            if !copy::copy_files(context, &table, &staged.files).await? {
-                tracing::info!(run = run.id, "load copied some of the files; there are more");
-                return Ok(Round::More(transformed));
-            }
-            reconcile(&staged, &wanted)?;
-            ledger.commit(wanted).await?
+    if ledger.standing(run).await? == Standing::Pending {
+        if !copy::copy_files(context, &table, &staged.files).await? {
+            tracing::info!(run = run.id, "load copied some of the files; there are more");
+            return Ok(Round::More(transformed));
         }
-    };
+        reconcile(&staged, &wanted)?;
+    }
+    let commit = ledger.commit(wanted).await?;
     ledger.remove_replaced().await?;
     let current = commit != Commit::Superseded;
     let report = report::write(context, run, &table, &staged, commit, started).await?;
+    staging::remove(context, run).await?;
     context.progress.finished(Stage::Load, commit == Commit::AlreadyCommitted);
     tracing::info!(run = run.id, commit = ?commit, records_loaded = staged.records_out, "loaded");
     Ok(Round::Done(Loaded {

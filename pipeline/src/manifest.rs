@@ -92,6 +92,13 @@ pub struct ExtractManifest {
     pub code_version: String,
 }
 
+impl ExtractManifest {
+    /// The keys and sizes of what is staged.
+    pub fn staged(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.parts.iter().map(|part| (part.key.as_str(), part.bytes))
+    }
+}
+
 /// One final file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
@@ -131,6 +138,13 @@ pub struct TransformManifest {
     pub timing: Timing,
     /// The code that did it.
     pub code_version: String,
+}
+
+impl TransformManifest {
+    /// The keys and sizes of what is staged.
+    pub fn staged(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.files.iter().map(|file| (file.staged.as_str(), file.bytes))
+    }
 }
 
 /// A file of the table, as the commit names it.

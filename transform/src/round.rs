@@ -57,7 +57,7 @@ pub(crate) async fn run(
         code_version: CODE_VERSION.to_owned(),
     };
     let checkpoint_ref =
-        ObjectRef::new(&context.buckets.work, source.run.stage_key(Stage::Transform, "checkpoint.json"));
+        ObjectRef::new(&context.buckets.work, source.run.staged_key(Stage::Transform, "checkpoint.json"));
     let kept = match groups.len() {
         0 | 1 => None,
         _ => store::get_json::<Checkpoint>(&*context.stores, &checkpoint_ref).await?,

@@ -40,7 +40,7 @@ impl PartWriter {
             Some(part) => part,
             None => OpenPart {
                 encoder: encoder(&self.schema)?,
-                upload: self.target.create(&format!("part-{:05}.arrow", self.parts.len()))?,
+                upload: self.target.create(self.target.object(&format!("part-{:05}.arrow", self.parts.len())))?,
                 records: 0,
             },
         };

@@ -294,7 +294,7 @@ impl FileWriter {
         let name = format!("{}-{:05}-{number:05}.parquet", self.layout.run.file_stem(), self.layout.group);
         *number += 1;
         let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
-        let staged = self.layout.run.stage_key(Stage::Transform, &path);
+        let staged = self.layout.run.staged_key(Stage::Transform, &path);
         let upload = Upload::new(self.bucket.clone(), self.pool.clone(), store::path(&staged)?);
         let properties = self.properties.clone().unwrap_or_default();
         let pages = FilePages::new(self.pool.clone());
