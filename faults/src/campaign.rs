@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -25,13 +25,15 @@ pub struct Findings {
     pub faults: u64,
     /// The executions and redrives of them.
     pub executions: u64,
+    /// The invocations of functions that were really done, and those that were repeated from memory.
+    pub invocations: (u64, u64),
     /// The cases that went wrong, and how.
     pub violations: Vec<(String, String)>,
 }
 
 impl Findings {
     /// Runs a case and takes down how it went; gives the calls that it made.
-    pub fn run(&mut self, lab: &Lab, case: &Case) -> Vec<Call> {
+    pub fn run(&mut self, lab: &Lab, case: &Case) -> Vec<Arc<Call>> {
         let outcome = lab.run(case);
         self.cases += 1;
         self.faults += outcome.fired.len() as u64;
@@ -47,12 +49,14 @@ impl Findings {
         self.cases += other.cases;
         self.faults += other.faults;
         self.executions += other.executions;
+        self.invocations.0 += other.invocations.0;
+        self.invocations.1 += other.invocations.1;
         self.violations.extend(other.violations);
     }
 }
 
 /// Every fault that can befall calls from one number on.
-pub fn faults_from(calls: &[Call], first: u32) -> impl Iterator<Item = Fault> + '_ {
+pub fn faults_from(calls: &[Arc<Call>], first: u32) -> impl Iterator<Item = Fault> + '_ {
     (0..).zip(calls).skip(first as usize).flat_map(|(call, made)| {
         let kinds = made.operation.fault_kinds(made.landing).into_iter();
         kinds.flat_map(move |kind| Recovery::ALL.iter().map(move |recovery| Fault { call, kind, recovery: *recovery }))
@@ -62,7 +66,7 @@ pub fn faults_from(calls: &[Call], first: u32) -> impl Iterator<Item = Fault> + 
 /// Where a campaign begins: scenarios in which nothing goes wrong, and every single fault.
 pub struct Ground {
     /// The scenarios, with the calls of each.
-    pub scenarios: Vec<(&'static Scenario, Vec<Call>)>,
+    pub scenarios: Vec<(&'static Scenario, Vec<Arc<Call>>)>,
     /// Every single fault.
     pub singles: Vec<Case>,
 }
@@ -104,7 +108,7 @@ pub fn triple(lab: &Lab, ground: &Ground, seed: u64) -> Findings {
     let mut rng = SmallRng::seed_from_u64(seed);
     let Some(mut case) = ground.singles.choose(&mut rng).cloned() else { return findings };
     for _ in 0..2 {
-        let calls = lab.run(&case).calls;
+        let calls = lab.calls(&case);
         let after = case.faults.last().map_or(0, |fault| fault.call + 1);
         let faults: Vec<Fault> = faults_from(&calls, after).collect();
         let Some(next) = faults.choose(&mut rng) else { break };
@@ -130,7 +134,7 @@ pub fn slow_down_at(lab: &Lab, scenario: &'static Scenario, percent: u32, seed: 
         cases: 1,
         faults: outcome.slowed_down,
         executions: u64::from(outcome.executions),
-        violations: Vec::new(),
+        ..Findings::default()
     };
     if let Some(violation) = outcome.violation {
         findings.violations.push((format!("{}:slow-down.{percent}.{seed}", scenario.name), violation));
@@ -155,6 +159,8 @@ pub fn on_threads(
         loop {
             let piece = next.fetch_add(1, Ordering::Relaxed);
             if piece >= pieces {
+                let counts = Findings { invocations: lab.invocations(), ..Findings::default() };
+                all.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
                 return Ok::<_, String>(());
             }
             let found = work(&lab, piece);

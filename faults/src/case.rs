@@ -2,9 +2,10 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -59,7 +60,7 @@ impl FromStr for Case {
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// The calls that were made.
-    pub calls: Vec<Call>,
+    pub calls: Vec<Arc<Call>>,
     /// The faults that befell it.
     pub fired: Vec<Fault>,
     /// The executions and redrives.
@@ -70,6 +71,9 @@ pub struct Outcome {
     pub violation: Option<String>,
 }
 
+/// So many cases' calls are kept.
+const CALLS_KEPT_MAX: usize = 30_000;
+
 /// Runs cases, one after the other.
 pub struct Lab {
     runtime: Runtime,
@@ -78,6 +82,7 @@ pub struct Lab {
     oracle: Oracle,
     /// What was found to be as promised.
     verified: RefCell<HashSet<u64>>,
+    calls: RefCell<HashMap<String, Arc<Vec<Arc<Call>>>>>,
     eager_seed: u64,
 }
 
@@ -104,6 +109,7 @@ impl Lab {
             memory: Memory::default(),
             oracle: Oracle::default(),
             verified: RefCell::default(),
+            calls: RefCell::default(),
             eager_seed: eager_seed(),
         })
     }
@@ -111,6 +117,21 @@ impl Lab {
     /// How many invocations of functions were done, and how many were repeated from memory.
     pub fn invocations(&self) -> (u64, u64) {
         self.memory.counts()
+    }
+
+    /// The calls of a case, which is run unless it was lately.
+    pub fn calls(&self, case: &Case) -> Arc<Vec<Arc<Call>>> {
+        let name = case.to_string();
+        if let Some(calls) = self.calls.borrow().get(&name) {
+            return calls.clone();
+        }
+        let calls = Arc::new(self.run(case).calls);
+        let mut kept = self.calls.borrow_mut();
+        if kept.len() >= CALLS_KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(name, calls.clone());
+        calls
     }
 
     /// Runs a case.
@@ -370,7 +391,7 @@ impl Course<'_> {
         }
         let redrives = u64::from(execution.redrive_count);
         let told = self.world.look(|state| {
-            let of_it = |notice: &&std::sync::Arc<crate::state::Published>| {
+            let of_it = |notice: &&Arc<crate::state::Published>| {
                 notice.failed_execution() == Some((execution.info.name.as_str(), redrives))
             };
             state.notices().iter().filter(of_it).count()

@@ -47,7 +47,7 @@ pub(crate) struct Memory {
 
 #[derive(Debug)]
 struct Invocation {
-    calls: Vec<Call>,
+    calls: Vec<Arc<Call>>,
     faults: usize,
     changes: Changes,
     aftermath: Aftermath,

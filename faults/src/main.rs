@@ -149,10 +149,12 @@ impl Meter {
     }
 
     fn end(&self, findings: &Findings) {
-        let Findings { cases, faults, executions, violations } = findings;
+        let Findings { cases, faults, executions, invocations: (done, repeated), violations } = findings;
         println!(
-            "{}: {cases} cases, {faults} faults, {executions} executions and redrives, {} violations, {:.0} s",
+            "{}: {cases} cases, {faults} faults, {executions} executions and redrives, {} invocations of which {done} \
+             were done anew, {} violations, {:.0} s",
             self.name,
+            done + repeated,
             violations.len(),
             self.started.elapsed().as_secs_f64()
         );

@@ -97,14 +97,14 @@ impl Published {
 /// What an invocation changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Changes {
-    pub(crate) objects: Vec<(ObjectRef, Option<Arc<Object>>)>,
+    pub(crate) objects: Vec<(Arc<ObjectRef>, Option<Arc<Object>>)>,
     pub(crate) notices: Vec<Arc<Published>>,
 }
 
 /// Objects, unfinished uploads, writes under way and notices.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    objects: Arc<BTreeMap<ObjectRef, Arc<Object>>>,
+    objects: BTreeMap<Arc<ObjectRef>, Arc<Object>>,
     objects_hash: u64,
     uploads: BTreeMap<u64, Upload>,
     uploads_begun: u64,
@@ -144,7 +144,7 @@ impl State {
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a Arc<Object>)> + 'a {
         self.objects
-            .range(ObjectRef::new(bucket, prefix)..)
+            .range::<ObjectRef, _>(ObjectRef::new(bucket, prefix)..)
             .take_while(move |(at, _)| at.bucket == bucket && at.key.starts_with(prefix))
             .map(|(at, object)| (at.key.as_str(), object))
     }
@@ -175,12 +175,12 @@ impl State {
             }
             false => (None, None),
         };
-        self.set(at.clone(), Some(Arc::new(Object::new(bytes, version, older))));
+        self.set(Arc::new(at.clone()), Some(Arc::new(Object::new(bytes, version, older))));
     }
 
-    pub(crate) fn set(&mut self, at: ObjectRef, object: Option<Arc<Object>>) {
+    pub(crate) fn set(&mut self, at: Arc<ObjectRef>, object: Option<Arc<Object>>) {
         let mark = |object: &Arc<Object>| hash_of(&(&at, object.hash));
-        let objects = Arc::make_mut(&mut self.objects);
+        let objects = &mut self.objects;
         if let Some(old) = objects.get(&at) {
             self.objects_hash ^= mark(old);
         }
@@ -224,8 +224,8 @@ impl State {
                 Ok(String::new())
             }
             Write::Delete { objects } => {
-                for at in objects.iter().filter(|at| self.objects.contains_key(at)).cloned().collect::<Vec<_>>() {
-                    self.set(at, None);
+                for at in objects.iter().filter(|at| self.objects.contains_key(*at)).cloned().collect::<Vec<_>>() {
+                    self.set(Arc::new(at), None);
                 }
                 Ok(String::new())
             }

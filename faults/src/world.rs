@@ -55,7 +55,7 @@ pub(crate) struct Inner {
     pub(crate) state: State,
     pub(crate) now_micros: u64,
     pub(crate) calls: u32,
-    pub(crate) log: Option<Vec<Call>>,
+    pub(crate) log: Option<Vec<Arc<Call>>>,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) fired: Vec<Fault>,
     pub(crate) violation: Option<String>,
@@ -149,7 +149,7 @@ impl Inner {
         let number = self.calls;
         self.calls += 1;
         if let Some(log) = &mut self.log {
-            log.push(call());
+            log.push(Arc::new(call()));
         }
         if let Some(chance) = &mut self.chance {
             // The client itself makes a few quick attempts before it gives up.
