@@ -103,7 +103,14 @@ fn epoch() -> SystemTime {
 impl<'a> Functions<'a> {
     pub(crate) fn new(world: &World, scenario: &Scenario, memory: Option<&'a Memory>) -> Self {
         let limits = if scenario.in_pieces {
-            Limits { part_bytes: 1, batch_records: 2, group_parts: 1, ..Limits::default() }
+            Limits {
+                part_bytes: 1,
+                batch_records: 2,
+                group_parts: 1,
+                range_bytes: 40,
+                upload_bytes: 400,
+                ..Limits::default()
+            }
         } else {
             Limits::default()
         };

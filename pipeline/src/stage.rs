@@ -92,13 +92,24 @@ pub struct Limits {
     pub batch_records: usize,
     /// The staged parts that row-wise SQL takes between two checkpoints.
     pub group_parts: usize,
+    /// The most bytes of a source that one request asks for.
+    pub range_bytes: u64,
+    /// The most bytes that one request brings to the store, about. S3 takes no parts under 5 MiB.
+    pub upload_bytes: usize,
     /// The memory that SQL over the whole object may use before it spills, in bytes.
     pub sql_memory_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { part_bytes: 64 * 1024 * 1024, batch_records: 8192, group_parts: 16, sql_memory_bytes: 96 * 1024 * 1024 }
+        Self {
+            part_bytes: 64 * 1024 * 1024,
+            batch_records: 8192,
+            group_parts: 16,
+            range_bytes: 4 * 1024 * 1024,
+            upload_bytes: 6 * 1024 * 1024,
+            sql_memory_bytes: 96 * 1024 * 1024,
+        }
     }
 }
 

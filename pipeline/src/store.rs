@@ -2,6 +2,7 @@
 
 mod conditional;
 mod memory;
+mod upload;
 
 use std::{fmt, fmt::Debug, sync::Arc};
 
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 pub use conditional::put_if;
 pub use memory::MemoryStores;
+pub use upload::PartsUpload;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use stepwell_pipeline::{
@@ -132,15 +133,21 @@ impl Group<'_> {
         let layout = Layout::new(&self.source.run, self.index, self.spec);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut files = FileWriter::new(self.context, layout, &query.schema(), threads)?;
-        let mut batches = query.execute()?;
-        while let Some(batch) = batches.next().await {
-            files.write(batch.map_err(sql::failed)?).await?;
+        if let Err(error) = write_all(&mut files, query.execute()?).await {
+            files.abort().await;
+            return Err(error);
         }
-        drop(batches);
         let files = files.finish().await?;
         let accepted = self.parts.iter().map(|part| part.records).sum();
         let written = files.iter().map(|file| file.records).sum();
         let counts = query.reconcile(accepted, scanned.get(), written, self.spec.dedupe.is_some())?;
         Ok((files, counts))
     }
+}
+
+async fn write_all(files: &mut FileWriter, mut batches: SendableRecordBatchStream) -> Result<(), StageError> {
+    while let Some(batch) = batches.next().await {
+        files.write(batch.map_err(sql::failed)?).await?;
+    }
+    Ok(())
 }

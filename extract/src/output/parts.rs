@@ -44,9 +44,10 @@ impl PartWriter {
                 records: 0,
             },
         };
-        part.encoder.write(batch).map_err(encoding)?;
-        part.records += batch.num_rows() as u64;
-        part.upload.write(mem::take(part.encoder.get_mut())).await?;
+        if let Err(error) = part.write(batch).await {
+            part.upload.abort().await;
+            return Err(error);
+        }
         let is_full = part.upload.bytes >= self.part_bytes;
         if is_full {
             self.parts.push(part.finish().await?);
@@ -54,6 +55,13 @@ impl PartWriter {
             self.open = Some(part);
         }
         Ok(is_full)
+    }
+
+    /// Gives up the part that is begun.
+    pub(crate) async fn abort(&mut self) {
+        if let Some(part) = self.open.take() {
+            part.upload.abort().await;
+        }
     }
 
     /// Whether a part is begun and not ended.
@@ -75,6 +83,12 @@ impl PartWriter {
 }
 
 impl OpenPart {
+    async fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
+        self.encoder.write(batch).map_err(encoding)?;
+        self.records += batch.num_rows() as u64;
+        self.upload.write(mem::take(self.encoder.get_mut())).await
+    }
+
     async fn finish(mut self) -> Result<Part, StageError> {
         self.encoder.finish().map_err(encoding)?;
         self.upload.write(mem::take(self.encoder.get_mut())).await?;

@@ -5,11 +5,8 @@ use object_store::{GetOptions, GetRange, ObjectStore, path::Path};
 use stepwell_pipeline::{ErrorKind, StageError, run::Source, stage::StageContext, store};
 use tokio::task::JoinHandle;
 
-/// The bytes of one ranged GET.
-///
-/// Three of 4 MiB in flight cover the delay to the first byte (some 50 ms) at 240 MB/s, three times what a function's
+/// Three ranges of 4 MiB in flight cover the delay to the first byte (some 50 ms) at 240 MB/s, three times what a function's
 /// network gives, and hold 16 MiB with the one that is being read.
-const RANGE_BYTES: u64 = 4 * 1024 * 1024;
 const RANGES_IN_FLIGHT: usize = 3;
 
 /// A pinned object.
@@ -18,6 +15,7 @@ pub(crate) struct Object {
     bucket: Arc<dyn ObjectStore>,
     path: Path,
     source: Arc<Source>,
+    range_bytes: u64,
 }
 
 impl Object {
@@ -26,6 +24,7 @@ impl Object {
             bucket: context.stores.bucket(&source.bucket)?,
             path: store::path(&source.key)?,
             source: Arc::new(source.clone()),
+            range_bytes: context.limits.range_bytes.max(1),
         })
     }
 
@@ -90,7 +89,7 @@ impl Ranges {
     /// The next bytes, or nothing at the end of the range.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, StageError> {
         while self.fetching.len() < RANGES_IN_FLIGHT && self.rest.start < self.rest.end {
-            let range = self.rest.start..self.rest.end.min(self.rest.start + RANGE_BYTES);
+            let range = self.rest.start..self.rest.end.min(self.rest.start + self.object.range_bytes);
             self.rest.start = range.end;
             let object = self.object.clone();
             self.fetching.push_back(tokio::spawn(async move { object.read(range).await }));
