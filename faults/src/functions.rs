@@ -23,7 +23,7 @@ use stepwell_pipeline::{
 use stepwell_statemachine::{Invoke, TaskError};
 
 use crate::{
-    call::{Call, Fault, FaultKind, Recovery},
+    call::{Call, Fault, FaultKind, Operation, Recovery},
     scenario::Scenario,
     state::{Aftermath, Changes, hash_of},
     store::Outside,
@@ -82,8 +82,16 @@ pub(crate) struct Functions<'a> {
 struct Progress {
     /// What fails until the execution has failed.
     broken: Option<(String, TaskError)>,
-    /// Whether a fault befell `notify` since the last execution began.
-    notify_disturbed: bool,
+    disturbed: Disturbed,
+}
+
+/// What befell `notify` since the last execution began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Disturbed {
+    /// Something.
+    pub(crate) somehow: bool,
+    /// Something after which nobody can know whether a notice went out.
+    pub(crate) unknown_whether_told: bool,
 }
 
 /// No time at all: a round ends as soon as it can.
@@ -128,11 +136,21 @@ impl<'a> Functions<'a> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets everything work again; says whether a fault befell `notify` since the last time.
-    pub(crate) fn mend(&self) -> bool {
-        let mut progress = self.progress();
-        progress.broken = None;
-        std::mem::take(&mut progress.notify_disturbed)
+    /// Lets everything work again.
+    pub(crate) fn mend(&self) {
+        self.progress().broken = None;
+    }
+
+    /// What befell `notify` since the last time that somebody asked.
+    pub(crate) fn take_disturbed(&self) -> Disturbed {
+        std::mem::take(&mut self.progress().disturbed)
+    }
+
+    fn is_unknown_whether_told(&self, fault: &Fault) -> bool {
+        let inner = self.world.lock();
+        let Some(call) = inner.log.as_ref().and_then(|log| log.get(fault.call as usize)) else { return false };
+        let is_before = matches!(fault.kind, FaultKind::FailsBefore | FaultKind::SlowDown | FaultKind::KilledBefore);
+        call.target.key.starts_with("notices/sent/") || (call.operation == Operation::Publish && !is_before)
     }
 
     async fn remembered(&self, function: &str, payload: &Value) -> (Result<Value, TaskError>, Vec<Fault>) {
@@ -247,8 +265,10 @@ impl Invoke for Functions<'_> {
             return Err(error);
         }
         let (result, fired) = self.remembered(function, &payload).await;
+        let unknown_whether_told = fired.iter().any(|fault| self.is_unknown_whether_told(fault));
         let mut progress = self.progress();
-        progress.notify_disturbed |= function == "notify" && !fired.is_empty();
+        progress.disturbed.somehow |= function == "notify" && !fired.is_empty();
+        progress.disturbed.unknown_whether_told |= unknown_whether_told;
         if let (Err(error), Some(last)) = (&result, fired.last())
             && last.recovery != Recovery::Retry
         {

@@ -33,6 +33,11 @@ impl Object {
         self.source.size
     }
 
+    /// The most bytes that one request asks for.
+    pub(crate) fn range_bytes(&self) -> u64 {
+        self.range_bytes
+    }
+
     /// The object's key.
     pub(crate) fn key(&self) -> &str {
         &self.source.key
