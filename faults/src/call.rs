@@ -183,7 +183,7 @@ impl FromStr for Fault {
 }
 
 /// A call that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
     /// What it did.
     pub operation: Operation,

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
     call::{Call, Fault, Recovery},
-    case::{Case, Lab, Weather},
+    case::{Case, Lab, LabMemory, Weather},
     scenario::Scenario,
 };
 
@@ -147,20 +147,20 @@ pub fn slow_down_at(lab: &Lab, scenario: &'static Scenario, percent: u32, seed: 
 /// # Errors
 /// What keeps a lab from being set up.
 pub fn on_threads(
+    memory: &LabMemory,
     jobs: usize,
     pieces: usize,
     work: impl Fn(&Lab, usize) -> Findings + Sync,
     progress: impl Fn(usize, &Findings) + Sync,
 ) -> Result<Findings, String> {
+    let before = memory.counts();
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Findings::default());
     let worker = || {
-        let lab = Lab::new().map_err(|error| error.to_string())?;
+        let lab = Lab::beside(memory).map_err(|error| error.to_string())?;
         loop {
             let piece = next.fetch_add(1, Ordering::Relaxed);
             if piece >= pieces {
-                let counts = Findings { invocations: lab.invocations(), ..Findings::default() };
-                all.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
                 return Ok::<_, String>(());
             }
             let found = work(&lab, piece);
@@ -173,5 +173,8 @@ pub fn on_threads(
         let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked".to_owned())?)
     })?;
-    Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (done, repeated) = memory.counts();
+    all.invocations = (done - before.0, repeated - before.1);
+    Ok(all)
 }

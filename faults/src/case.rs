@@ -78,12 +78,23 @@ const CALLS_KEPT_MAX: usize = 30_000;
 pub struct Lab {
     runtime: Runtime,
     machine: StateMachine,
-    memory: Memory,
+    memory: Arc<Memory>,
     oracle: Oracle,
     /// What was found to be as promised.
     verified: RefCell<HashSet<u64>>,
     calls: RefCell<HashMap<String, Arc<Vec<Arc<Call>>>>>,
     eager_seed: u64,
+}
+
+/// What labs share.
+#[derive(Clone, Debug, Default)]
+pub struct LabMemory(Arc<Memory>);
+
+impl LabMemory {
+    /// How many invocations of functions were done, and how many were repeated from memory.
+    pub fn counts(&self) -> (u64, u64) {
+        self.0.counts()
+    }
 }
 
 /// What befalls a case beside its faults.
@@ -106,7 +117,7 @@ impl Lab {
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread().build()?,
             machine: StateMachine::parse(ETL, &BTreeMap::from_iter(functions))?,
-            memory: Memory::default(),
+            memory: Arc::default(),
             oracle: Oracle::default(),
             verified: RefCell::default(),
             calls: RefCell::default(),
@@ -114,9 +125,12 @@ impl Lab {
         })
     }
 
-    /// How many invocations of functions were done, and how many were repeated from memory.
-    pub fn invocations(&self) -> (u64, u64) {
-        self.memory.counts()
+    /// Another lab, for another thread, with the same memory.
+    ///
+    /// # Errors
+    /// As [`Lab::new`].
+    pub fn beside(memory: &LabMemory) -> Result<Self, Box<dyn std::error::Error>> {
+        Ok(Self { memory: memory.0.clone(), ..Self::new()? })
     }
 
     /// The calls of a case, which is run unless it was lately.
@@ -151,7 +165,7 @@ impl Lab {
         if let Some((percent, seed)) = weather.slow_down {
             world.slow_down(percent, seed);
         }
-        let memory = (!weather.forgetful && weather.slow_down.is_none()).then_some(&self.memory);
+        let memory = (!weather.forgetful && weather.slow_down.is_none()).then_some(&*self.memory);
         let course = Course {
             lab: self,
             functions: Functions::new(&world, scenario, memory),
@@ -432,7 +446,7 @@ impl Course<'_> {
         let fired = self.world.lock().fired.clone();
         self.upload_disturbed = oracle::may_leave_uploads(&fired) || self.has_weather;
         let inner = self.world.lock();
-        let basis = hash_of(&(inner.state.identity(inner.now_micros), &self.model, self.upload_disturbed));
+        let basis = hash_of(&(inner.state.identity(inner.now_micros, true), &self.model, self.upload_disturbed, inner.state.uploads().count()));
         if self.lab.verified.borrow().contains(&basis) {
             return Ok(());
         }
@@ -455,7 +469,7 @@ impl Course<'_> {
         }
         let basis = {
             let inner = self.world.lock();
-            hash_of(&("replayed", inner.state.identity(inner.now_micros), &self.model, pipeline, version))
+            hash_of(&("replayed", inner.state.identity(inner.now_micros, true), &self.model, pipeline, version))
         };
         if self.lab.verified.borrow().contains(&basis) {
             return Ok(());

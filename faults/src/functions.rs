@@ -34,7 +34,7 @@ use crate::{
 pub(crate) const FUNCTIONS: [&str; 4] = ["extract", "transform", "load", "notify"];
 
 /// So many invocations are kept.
-const REMEMBERED_MAX: usize = 100_000;
+const REMEMBERED_MAX: usize = 400_000;
 
 /// What invocations did. A stage does the same for the same input when the outside is the same and fails in the same
 /// calls, so it need not do it again.
@@ -158,8 +158,11 @@ impl<'a> Functions<'a> {
         let basis = {
             let inner = self.world.lock();
             let intrusion = (inner.intruded, inner.intruder.as_ref().map(|(at, bytes)| hash_of(&(at, bytes))));
-            let identity = inner.state.identity(inner.now_micros);
-            hash_of(&(identity, intrusion, self.settings, function, payload.to_string()))
+            let is_notify = function == "notify";
+            let identity = inner.state.identity(inner.now_micros, is_notify);
+            // The stages do not get to know which execution they serve.
+            let seen = if is_notify { Some(payload) } else { payload.get("input") };
+            hash_of(&(identity, intrusion, self.settings, function, seen.map(Value::to_string)))
         };
         let upcoming: Vec<(u32, FaultKind)> = {
             let inner = self.world.lock();
@@ -209,11 +212,11 @@ impl<'a> Functions<'a> {
         payload: &Value,
     ) -> (Option<Invocation>, (Result<Value, TaskError>, Vec<Fault>)) {
         let (invocation, kill) = self.world.begin_invocation();
-        let (began_micros, fired_before, calls_before) = {
+        let (began_micros, fired_before, calls_before, uploads_before) = {
             let mut inner = self.world.lock();
             inner.state.take_changes();
             let logged = inner.log.get_or_insert_default().len();
-            (inner.now_micros, inner.fired.len(), logged)
+            (inner.now_micros, inner.fired.len(), logged, inner.state.upload_ids())
         };
         let outside = Arc::new(Outside::new(&self.world, invocation));
         let [landing, work, lake] = [LANDING, WORK, LAKE].map(str::to_owned);
@@ -246,7 +249,7 @@ impl<'a> Functions<'a> {
             calls,
             faults: fired.len(),
             changes,
-            aftermath: inner.state.aftermath(),
+            aftermath: inner.state.aftermath(&uploads_before),
             began_micros,
             ended_micros: inner.now_micros,
             intruded: inner.intruded,

@@ -15,4 +15,4 @@ pub mod state;
 mod store;
 mod world;
 
-pub use case::{Case, Lab, Outcome, Weather};
+pub use case::{Case, Lab, LabMemory, Outcome, Weather};

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Parser;
 use stepwell_faults::{
-    Case, Lab,
+    Case, Lab, LabMemory,
     campaign::{self, Findings, Ground},
     scenario::{SCENARIOS, Scenario},
 };
@@ -99,9 +99,10 @@ fn campaign(lab: &Lab, arguments: &Arguments) -> Result<bool, String> {
     let mut all = Findings::default();
     let ground = Ground::survey(lab, &scenarios, &mut all);
     let singles = &ground.singles;
+    let memory = LabMemory::default();
     let part = |name: &'static str, pieces: usize, work: &(dyn Fn(&Lab, usize) -> Findings + Sync)| {
         let meter = Meter::new(name, pieces);
-        campaign::on_threads(arguments.jobs, pieces, work, |done, findings| meter.tell(done, findings))
+        campaign::on_threads(&memory, arguments.jobs, pieces, work, |done, findings| meter.tell(done, findings))
             .inspect(|findings| meter.end(findings))
     };
     all.add(part("singles", singles.len(), &|lab, piece| campaign::single(lab, &singles[piece]))?);

@@ -106,8 +106,9 @@ pub(crate) struct Changes {
 pub struct State {
     objects: BTreeMap<Arc<ObjectRef>, Arc<Object>>,
     objects_hash: u64,
+    /// Of what only `notify` looks at.
+    marks_hash: u64,
     uploads: BTreeMap<u64, Upload>,
-    uploads_begun: u64,
     late: Vec<(u64, Write)>,
     notices: Vec<Arc<Published>>,
     versioned: BTreeSet<String>,
@@ -159,10 +160,10 @@ impl State {
         &self.notices
     }
 
-    /// Everything that a function could see of it.
-    pub(crate) fn identity(&self, now_micros: u64) -> u64 {
+    /// Everything that a function could see of it: of unfinished uploads nothing.
+    pub(crate) fn identity(&self, now_micros: u64, with_marks: bool) -> u64 {
         let late: Vec<_> = self.late.iter().map(|(due, write)| (due.saturating_sub(now_micros), write)).collect();
-        hash_of(&(self.objects_hash, &self.uploads, self.uploads_begun, late))
+        hash_of(&(self.objects_hash, with_marks.then_some(self.marks_hash), late))
     }
 
     /// Writes an object as somebody outside does.
@@ -181,12 +182,14 @@ impl State {
     pub(crate) fn set(&mut self, at: Arc<ObjectRef>, object: Option<Arc<Object>>) {
         let mark = |object: &Arc<Object>| hash_of(&(&at, object.hash));
         let objects = &mut self.objects;
+        let is_mark = at.key.starts_with("notices/");
+        let hash = if is_mark { &mut self.marks_hash } else { &mut self.objects_hash };
         if let Some(old) = objects.get(&at) {
-            self.objects_hash ^= mark(old);
+            *hash ^= mark(old);
         }
         match &object {
             Some(object) => {
-                self.objects_hash ^= mark(object);
+                *hash ^= mark(object);
                 objects.insert(at.clone(), object.clone());
             }
             None => {
@@ -202,7 +205,7 @@ impl State {
     }
 
     /// Does a write. Gives the id of an upload that was begun, the entity tag of an object that was written.
-    pub(crate) fn apply(&mut self, write: &Write) -> Result<String, Refusal> {
+    pub(crate) fn apply(&mut self, write: &Write, now_micros: u64) -> Result<String, Refusal> {
         match write {
             Write::Put { at, bytes, condition } => {
                 let found = self.object(at).map(|object| object.etag.as_str());
@@ -230,9 +233,12 @@ impl State {
                 Ok(String::new())
             }
             Write::Begin { at } => {
-                self.uploads_begun += 1;
-                self.uploads.insert(self.uploads_begun, Upload { at: at.clone(), parts: BTreeMap::new() });
-                Ok(self.uploads_begun.to_string())
+                let mut id = hash_of(&(at, now_micros));
+                while self.uploads.contains_key(&id) {
+                    id = id.wrapping_add(1);
+                }
+                self.uploads.insert(id, Upload { at: at.clone(), parts: BTreeMap::new() });
+                Ok(id.to_string())
             }
             Write::Part { upload, number, bytes } => {
                 let found = self.uploads.get_mut(upload).ok_or_else(|| no_upload(*upload))?;
@@ -262,7 +268,7 @@ impl State {
         while let Some(index) = self.late.iter().position(|(due, _)| *due <= now_micros) {
             let (_, write) = self.late.remove(index);
             // Nobody hears of its refusal.
-            let _ = self.apply(&write);
+            let _ = self.apply(&write, now_micros);
         }
     }
 
@@ -271,8 +277,16 @@ impl State {
         std::mem::take(&mut self.changes)
     }
 
-    pub(crate) fn aftermath(&self) -> Aftermath {
-        Aftermath { uploads: self.uploads.clone(), uploads_begun: self.uploads_begun, late: self.late.clone() }
+    pub(crate) fn aftermath(&self, uploads_before: &BTreeSet<u64>) -> Aftermath {
+        let begun = self.uploads.iter().filter(|(id, _)| !uploads_before.contains(id));
+        let ended = uploads_before.iter().copied().filter(|id| !self.uploads.contains_key(id)).collect();
+        let begun = begun.map(|(id, upload)| (*id, upload.clone())).collect();
+        Aftermath { begun, ended, late: self.late.clone() }
+    }
+
+    /// The ids of unfinished uploads.
+    pub(crate) fn upload_ids(&self) -> BTreeSet<u64> {
+        self.uploads.keys().copied().collect()
     }
 
     /// Repeats what an invocation did.
@@ -283,8 +297,8 @@ impl State {
         for notice in &changes.notices {
             self.publish(notice.clone());
         }
-        self.uploads.clone_from(&aftermath.uploads);
-        self.uploads_begun = aftermath.uploads_begun;
+        self.uploads.retain(|id, _| !aftermath.ended.contains(id));
+        self.uploads.extend(aftermath.begun.iter().map(|(id, upload)| (*id, upload.clone())));
         let (then, now) = elapsed;
         self.late = aftermath.late.iter().map(|(due, write)| (due.saturating_sub(then) + now, write.clone())).collect();
     }
@@ -293,8 +307,8 @@ impl State {
 /// What is beside the objects after an invocation.
 #[derive(Clone, Debug)]
 pub(crate) struct Aftermath {
-    uploads: BTreeMap<u64, Upload>,
-    uploads_begun: u64,
+    begun: BTreeMap<u64, Upload>,
+    ended: BTreeSet<u64>,
     late: Vec<(u64, Write)>,
 }
 

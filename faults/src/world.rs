@@ -1,8 +1,8 @@
 //! The outside as a case sees it: a state, the time, and the faults that are still to come.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -149,7 +149,7 @@ impl Inner {
         let number = self.calls;
         self.calls += 1;
         if let Some(log) = &mut self.log {
-            log.push(Arc::new(call()));
+            log.push(interned(call()));
         }
         if let Some(chance) = &mut self.chance {
             // The client itself makes a few quick attempts before it gives up.
@@ -186,7 +186,7 @@ impl Inner {
 
     /// Does a write and holds the table against what must always hold.
     pub(crate) fn write(&mut self, write: Write) -> Result<String, Refusal> {
-        let done = self.state.apply(&write);
+        let done = self.state.apply(&write, self.now_micros);
         self.check();
         done
     }
@@ -209,6 +209,23 @@ impl Inner {
         self.killed = true;
         self.kill.notify_one();
     }
+}
+
+/// Calls that were made before, each kept once.
+static CALLS: LazyLock<Mutex<HashSet<Arc<Call>>>> = LazyLock::new(Mutex::default);
+
+fn interned(call: Call) -> Arc<Call> {
+    const KEPT_MAX: usize = 100_000;
+    let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = calls.get(&call) {
+        return known.clone();
+    }
+    if calls.len() >= KEPT_MAX {
+        calls.clear();
+    }
+    let call = Arc::new(call);
+    calls.insert(call.clone());
+    call
 }
 
 /// The time of the world: a wait is over at once.
