@@ -62,6 +62,7 @@ impl Operation {
         if matches!(self, Self::Put | Self::UploadComplete) {
             kinds.push(ConditionFails);
         }
+        kinds.push(RivalRuns);
         if landing && matches!(self, Self::Get | Self::Head) {
             kinds.push(SourceReplaced);
         }
@@ -132,6 +133,8 @@ named! {
         WrongLength = "wrong-length",
         /// Somebody uploads another version of the source object right before the call.
         SourceReplaced = "source-replaced",
+        /// Somebody uploads another version right before the call, and its own execution runs to its end there and then.
+        RivalRuns = "rival-runs",
         /// The function's time runs out right before the call.
         KilledBefore = "killed-before",
         /// The function's time runs out right after the call.

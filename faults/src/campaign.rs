@@ -8,11 +8,12 @@ use std::{
     thread,
 };
 
-use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use rand::{Rng, SeedableRng, rngs::SmallRng, seq::{IndexedRandom, SliceRandom}};
 
 use crate::{
     call::{Call, Fault, Recovery},
     case::{Case, Lab, LabMemory, Weather},
+    sabotage::Bug,
     scenario::Scenario,
 };
 
@@ -140,6 +141,21 @@ pub fn slow_down_at(lab: &Lab, scenario: &'static Scenario, percent: u32, seed: 
         findings.violations.push((format!("{}:slow-down.{percent}.{seed}", scenario.name), violation));
     }
     findings
+}
+
+/// Looks for a case that catches a deliberate bug: the scenarios without faults, then single faults and pairs drawn by
+/// chance, so many at most.
+pub fn hunt(lab: &Lab, ground: &Ground, bug: Bug, seed: u64, cases_max: usize) -> Option<(Case, String)> {
+    let weather = Weather { bug: Some(bug), ..Weather::default() };
+    let caught = |case: Case| lab.run_in(&case, weather).violation.map(|violation| (case, violation));
+    let calm = ground.scenarios.iter().map(|(scenario, _)| Case { scenario, faults: Vec::new() });
+    if let Some(found) = calm.into_iter().find_map(caught) {
+        return Some(found);
+    }
+    let mut singles: Vec<&Case> = ground.singles.iter().collect();
+    let mut rng = SmallRng::seed_from_u64(seed);
+    singles.shuffle(&mut rng);
+    singles.into_iter().take(cases_max).find_map(|case| caught(case.clone()))
 }
 
 /// Does so many pieces of work on so many threads, each with a lab of its own, and tells of progress.

@@ -19,9 +19,10 @@ use crate::{
     call::{Call, Fault, Recovery},
     functions::{FUNCTIONS, Functions, Memory},
     oracle::{self, Oracle},
+    sabotage::Bug,
     scenario::{self, Expected, Model, SCENARIOS, Scenario, Step, Version},
     state::{State, hash_of},
-    world::{LAKE, WORK, World},
+    world::{LAKE, Rival, WORK, World},
 };
 
 /// A scenario and the faults that befall it.
@@ -77,7 +78,7 @@ const CALLS_KEPT_MAX: usize = 30_000;
 /// Runs cases, one after the other.
 pub struct Lab {
     runtime: Runtime,
-    machine: StateMachine,
+    machine: Arc<StateMachine>,
     memory: Arc<Memory>,
     oracle: Oracle,
     /// What was found to be as promised.
@@ -104,6 +105,8 @@ pub struct Weather {
     pub slow_down: Option<(u32, u64)>,
     /// Whether every invocation is really done, though an equal one was.
     pub forgetful: bool,
+    /// A bug that is built in.
+    pub bug: Option<Bug>,
 }
 
 impl Lab {
@@ -116,7 +119,7 @@ impl Lab {
         let functions = functions.into_iter().zip(FUNCTIONS.map(str::to_owned));
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread().build()?,
-            machine: StateMachine::parse(ETL, &BTreeMap::from_iter(functions))?,
+            machine: Arc::new(StateMachine::parse(ETL, &BTreeMap::from_iter(functions))?),
             memory: Arc::default(),
             oracle: Oracle::default(),
             verified: RefCell::default(),
@@ -159,16 +162,20 @@ impl Lab {
         let world = World::new(State::new(if scenario.versioned { &[crate::world::LANDING] } else { &[] }));
         {
             let mut inner = world.lock();
+            inner.bug = weather.bug;
             inner.faults = case.faults.iter().copied().collect();
             inner.log = Some(Vec::new());
         }
         if let Some((percent, seed)) = weather.slow_down {
             world.slow_down(percent, seed);
         }
-        let memory = (!weather.forgetful && weather.slow_down.is_none()).then_some(&*self.memory);
+        let is_clear = !weather.forgetful && weather.slow_down.is_none() && weather.bug.is_none();
+        let memory = is_clear.then(|| self.memory.clone());
         let course = Course {
             lab: self,
-            functions: Functions::new(&world, scenario, memory),
+            scenario,
+            memory: memory.clone(),
+            functions: Functions::new(&world, scenario, memory.as_deref()),
             versioned: scenario.versioned,
             has_weather: weather.slow_down.is_some(),
             model: Model::default(),
@@ -202,9 +209,34 @@ fn eager_seed() -> u64 {
     (0..1_000_000).find(is_eager).unwrap_or_default()
 }
 
+fn execution_info(name: String) -> ExecutionInfo {
+    ExecutionInfo {
+        id: format!("arn:aws:states:eu-central-1:000000000000:execution:stepwell:{name}"),
+        name,
+        role_arn: String::new(),
+        machine_id: String::new(),
+        machine_name: String::new(),
+    }
+}
+
+/// The request that the event of an upload makes.
+fn request(version: &Version, id: Option<String>) -> RunRequest {
+    let place = version.place();
+    RunRequest {
+        bucket: place.bucket,
+        key: place.key,
+        version: id,
+        etag: Some(version.etag()),
+        sequencer: Some(version.sequencer()),
+        ..RunRequest::default()
+    }
+}
+
 /// A scenario under way.
 struct Course<'a> {
     lab: &'a Lab,
+    scenario: &'static Scenario,
+    memory: Option<Arc<Memory>>,
     world: World,
     functions: Functions<'a>,
     versioned: bool,
@@ -267,10 +299,12 @@ impl Course<'_> {
     /// Runs a version until it ends as expected; then what somebody uploaded meanwhile.
     async fn run_version(&mut self, pipeline: &'static str, version: &Version, expected: Expected) -> Result<(), String> {
         let intruder = scenario::intruder(version, self.newest);
+        let rival = self.rival(&intruder);
         {
             let mut inner = self.world.lock();
-            inner.intruder = Some((intruder.place(), intruder.bytes()));
+            inner.intruder = Some(intruder.clone());
             inner.intruded = false;
+            inner.rival = Some(rival);
         }
         self.execute(version, expected).await?;
         let intruded = std::mem::take(&mut self.world.lock().intruded);
@@ -281,6 +315,28 @@ impl Course<'_> {
             self.execute(&intruder, expected).await?;
         }
         Ok(())
+    }
+
+    /// The execution of a version that runs in between.
+    fn rival(&self, version: &Version) -> Rival {
+        let (machine, memory) = (self.lab.machine.clone(), self.memory.clone());
+        let (scenario, version, bug) = (self.scenario, version.clone(), self.world.lock().bug);
+        Rival(Arc::new(move |state, now_micros| {
+            let (machine, memory, version) = (machine.clone(), memory.clone(), version.clone());
+            Box::pin(async move {
+                let world = World::new(state);
+                {
+                    let mut inner = world.lock();
+                    inner.now_micros = now_micros;
+                    inner.bug = bug;
+                }
+                let id = world.look(|state| state.object(&version.place()).and_then(|object| object.version.clone()));
+                let functions = Functions::new(&world, scenario, memory.as_deref());
+                let ports = Ports { invoke: &functions, clock: &world, observer: &(), seed: 0 };
+                machine.start(execution_info("rival".to_owned()), json!(request(&version, id)), ports).await;
+                world.look(State::clone)
+            })
+        }))
     }
 
     /// Starts an execution and does what people do until it has ended as expected.
@@ -352,14 +408,7 @@ impl Course<'_> {
     async fn start(&mut self, request: &RunRequest) -> Execution {
         self.executions += 1;
         let name = format!("execution-{}", self.executions);
-        let info = ExecutionInfo {
-            id: format!("arn:aws:states:eu-central-1:000000000000:execution:stepwell:{name}"),
-            name,
-            role_arn: String::new(),
-            machine_id: String::new(),
-            machine_name: String::new(),
-        };
-        self.lab.machine.start(info, json!(request), self.ports()).await
+        self.lab.machine.start(execution_info(name), json!(request), self.ports()).await
     }
 
     fn ports(&self) -> Ports<'_> {
@@ -371,15 +420,7 @@ impl Course<'_> {
     }
 
     fn request(&self, version: &Version) -> RunRequest {
-        let place = version.place();
-        RunRequest {
-            bucket: place.bucket,
-            key: place.key,
-            version: self.version_ids.get(&(version.key.clone(), version.number)).cloned().flatten(),
-            etag: Some(version.etag()),
-            sequencer: Some(version.sequencer()),
-            ..RunRequest::default()
-        }
+        request(version, self.version_ids.get(&(version.key.clone(), version.number)).cloned().flatten())
     }
 
     /// Tells `notify` that an execution ended, as the rule on changes of status does: Lambda tries three times.
@@ -447,11 +488,13 @@ impl Course<'_> {
         self.upload_disturbed = oracle::may_leave_uploads(&fired) || self.has_weather;
         let inner = self.world.lock();
         let basis = hash_of(&(inner.state.identity(inner.now_micros, true), &self.model, self.upload_disturbed, inner.state.uploads().count()));
-        if self.lab.verified.borrow().contains(&basis) {
+        if self.memory.is_some() && self.lab.verified.borrow().contains(&basis) {
             return Ok(());
         }
         self.lab.oracle.check(&inner.state, &self.model, self.upload_disturbed)?;
-        self.lab.verified.borrow_mut().insert(basis);
+        if self.memory.is_some() {
+            self.lab.verified.borrow_mut().insert(basis);
+        }
         Ok(())
     }
 
@@ -471,7 +514,7 @@ impl Course<'_> {
             let inner = self.world.lock();
             hash_of(&("replayed", inner.state.identity(inner.now_micros, true), &self.model, pipeline, version))
         };
-        if self.lab.verified.borrow().contains(&basis) {
+        if self.memory.is_some() && self.lab.verified.borrow().contains(&basis) {
             return Ok(());
         }
         let expected = match self.model.run(pipeline, version) {
@@ -484,7 +527,9 @@ impl Course<'_> {
             return Err("a replay changes the table".to_owned());
         }
         self.compare().map_err(|violation| format!("after a replay, {violation}"))?;
-        self.lab.verified.borrow_mut().insert(basis);
+        if self.memory.is_some() {
+            self.lab.verified.borrow_mut().insert(basis);
+        }
         Ok(())
     }
 }

@@ -157,7 +157,7 @@ impl<'a> Functions<'a> {
         let Some(memory) = self.memory else { return self.invoke_now(function, payload).await.1 };
         let basis = {
             let inner = self.world.lock();
-            let intrusion = (inner.intruded, inner.intruder.as_ref().map(|(at, bytes)| hash_of(&(at, bytes))));
+            let intrusion = (inner.intruded, inner.intruder.as_ref().map(hash_of));
             let is_notify = function == "notify";
             let identity = inner.state.identity(inner.now_micros, is_notify);
             // The stages do not get to know which execution they serve.

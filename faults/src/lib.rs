@@ -9,7 +9,7 @@ mod case;
 mod functions;
 mod invariant;
 mod oracle;
-mod sabotage;
+pub mod sabotage;
 pub mod scenario;
 pub mod state;
 mod store;

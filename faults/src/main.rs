@@ -10,6 +10,7 @@ use clap::Parser;
 use stepwell_faults::{
     Case, Lab, LabMemory,
     campaign::{self, Findings, Ground},
+    sabotage::Bug,
     scenario::{SCENARIOS, Scenario},
 };
 
@@ -41,6 +42,9 @@ struct Arguments {
     /// So many threads.
     #[arg(long, default_value_t = 2, value_name = "THREADS")]
     jobs: usize,
+    /// Builds each deliberate bug in, one after the other, and says which case catches it.
+    #[arg(long)]
+    bugs: bool,
     /// Lists the scenarios.
     #[arg(long)]
     list: bool,
@@ -66,6 +70,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         return Ok(true);
     }
     let lab = Lab::new().map_err(|error| error.to_string())?;
+    if arguments.bugs {
+        return bugs(&lab, arguments.seed);
+    }
     match &arguments.case {
         Some(case) => show(&lab, &case.parse()?),
         None => campaign(&lab, arguments),
@@ -88,6 +95,26 @@ fn show(lab: &Lab, case: &Case) -> Result<bool, String> {
     }
     Ok(true)
 }
+
+fn bugs(lab: &Lab, seed: u64) -> Result<bool, String> {
+    std::panic::set_hook(Box::new(|_| {}));
+    let scenarios: Vec<&'static Scenario> = SCENARIOS.iter().collect();
+    let ground = Ground::survey(lab, &scenarios, &mut Findings::default());
+    let mut all_caught = true;
+    for bug in Bug::ALL {
+        match campaign::hunt(lab, &ground, *bug, seed, BUG_CASES_MAX) {
+            Some((case, violation)) => println!("{bug}: {}\n    --case '{case}': {violation}", bug.about()),
+            None => {
+                all_caught = false;
+                println!("{bug}: {}\n    NOT CAUGHT", bug.about());
+            }
+        }
+    }
+    Ok(all_caught)
+}
+
+/// So many single faults are tried for each deliberate bug.
+const BUG_CASES_MAX: usize = 4000;
 
 fn campaign(lab: &Lab, arguments: &Arguments) -> Result<bool, String> {
     // Panics are caught and told as violations.

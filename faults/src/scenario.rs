@@ -196,6 +196,8 @@ pub struct Model {
     current: BTreeMap<(&'static str, String), (Spec, Version)>,
     /// What the last run replaced.
     before: Option<(Spec, Version)>,
+    /// The versions whose last execution failed, since they were replaced meanwhile.
+    pub failed: Vec<Version>,
     /// The versions that were run under a spec, and how that ended.
     pub runs: Vec<(Spec, Version, Expected)>,
 }
@@ -226,6 +228,7 @@ impl Model {
     /// The last run ended in failure, since its object was replaced meanwhile.
     pub fn forget_last_run(&mut self) {
         if let Some((spec, version, _)) = self.runs.pop() {
+            self.failed.push(version.clone());
             let key = (spec.pipeline, version.key);
             match self.before.take() {
                 Some(before) => self.current.insert(key, before),

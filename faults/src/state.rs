@@ -32,6 +32,13 @@ impl Object {
     }
 }
 
+impl Object {
+    /// The same object as if it held other bytes.
+    pub(crate) fn with_bytes(&self, bytes: Bytes) -> Self {
+        Self { bytes, etag: self.etag.clone(), version: self.version.clone(), older: None, hash: self.hash }
+    }
+}
+
 /// The entity tag of an object of those bytes.
 pub fn etag(bytes: &[u8]) -> String {
     Object::new(Bytes::copy_from_slice(bytes), None, None).etag
@@ -269,6 +276,18 @@ impl State {
             let (_, write) = self.late.remove(index);
             // Nobody hears of its refusal.
             let _ = self.apply(&write, now_micros);
+        }
+    }
+
+    /// Takes over what another course of things did to the buckets since both were the same.
+    pub(crate) fn follow(&mut self, same: &Self, other: &Self) {
+        for at in same.objects.keys().filter(|at| !other.objects.contains_key(*at)) {
+            self.set(at.clone(), None);
+        }
+        for (at, object) in &other.objects {
+            if same.objects.get(at).is_none_or(|before| !Arc::ptr_eq(before, object)) {
+                self.set(at.clone(), Some(object.clone()));
+            }
         }
     }
 

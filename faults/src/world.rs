@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
+    fmt,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use chrono::{DateTime, Utc};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::Value;
@@ -21,7 +23,8 @@ use tokio::sync::Notify;
 use crate::{
     call::{Call, Fault, FaultKind},
     invariant,
-    sabotage::Bug,
+    sabotage::{self, Bug},
+    scenario::Version,
     state::{Refusal, State, Write},
 };
 
@@ -43,6 +46,16 @@ pub(crate) const LAKE: &str = "lake";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World(Arc<Mutex<Inner>>);
 
+/// An execution of another version that runs in between: it takes a state on.
+#[derive(Clone)]
+pub(crate) struct Rival(pub(crate) Arc<dyn Fn(State, u64) -> BoxFuture<'static, State> + Send + Sync>);
+
+impl fmt::Debug for Rival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rival")
+    }
+}
+
 /// Calls that fail by chance.
 #[derive(Debug)]
 struct Chance {
@@ -59,10 +72,14 @@ pub(crate) struct Inner {
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) fired: Vec<Fault>,
     pub(crate) violation: Option<String>,
-    /// What somebody uploads when a fault says so, and where.
-    pub(crate) intruder: Option<(ObjectRef, bytes::Bytes)>,
+    /// What somebody uploads when a fault says so.
+    pub(crate) intruder: Option<Version>,
     pub(crate) intruded: bool,
+    pub(crate) rival: Option<Rival>,
     pub(crate) bug: Option<Bug>,
+    pub(crate) last_written: Option<ObjectRef>,
+    pub(crate) first_copied: Option<ObjectRef>,
+    pub(crate) stale: BTreeMap<ObjectRef, bytes::Bytes>,
     /// Writes that a deliberate bug holds back.
     pub(crate) held_back: Vec<Write>,
     chance: Option<Chance>,
@@ -76,6 +93,8 @@ pub(crate) struct Inner {
 /// How a call is to end.
 pub(crate) enum Verdict {
     Do,
+    /// First another execution runs to its end.
+    Rival(Rival),
     Fail(FaultKind),
     /// The function that makes the call is no more.
     Never,
@@ -146,6 +165,7 @@ impl Inner {
             return Verdict::Never;
         }
         self.advance(CALL_MICROS);
+        sabotage::before_call(self);
         let number = self.calls;
         self.calls += 1;
         if let Some(log) = &mut self.log {
@@ -169,6 +189,14 @@ impl Inner {
                         self.replace_source();
                         Verdict::Do
                     }
+                    FaultKind::RivalRuns => {
+                        let is_first = !self.intruded;
+                        self.replace_source();
+                        match self.rival.clone().filter(|_| is_first) {
+                            Some(rival) => Verdict::Rival(rival),
+                            None => Verdict::Do,
+                        }
+                    }
                     kind => Verdict::Fail(kind),
                 }
             }
@@ -176,10 +204,10 @@ impl Inner {
     }
 
     fn replace_source(&mut self) {
-        if let Some((at, bytes)) = self.intruder.clone()
+        if let Some(version) = self.intruder.clone()
             && !self.intruded
         {
-            self.state.put(&at, bytes);
+            self.state.put(&version.place(), version.bytes());
             self.intruded = true;
         }
     }
@@ -187,6 +215,9 @@ impl Inner {
     /// Does a write and holds the table against what must always hold.
     pub(crate) fn write(&mut self, write: Write) -> Result<String, Refusal> {
         let done = self.state.apply(&write, self.now_micros);
+        if let Write::Put { at, .. } = write {
+            self.last_written = Some(at);
+        }
         self.check();
         done
     }
