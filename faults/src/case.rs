@@ -304,15 +304,19 @@ impl Course<'_> {
             let mut inner = self.world.lock();
             inner.intruder = Some(intruder.clone());
             inner.intruded = false;
+            inner.rival_succeeded = false;
             inner.rival = Some(rival);
         }
         self.execute(version, expected).await?;
         let intruded = std::mem::take(&mut self.world.lock().intruded);
+        let has_run = std::mem::take(&mut self.world.lock().rival_succeeded);
         self.world.lock().intruder = None;
         if intruded {
             self.uploaded(&intruder);
             let expected = self.model.run(pipeline, &intruder).ok_or("the scenario runs what has no spec")?;
-            self.execute(&intruder, expected).await?;
+            if !has_run {
+                self.execute(&intruder, expected).await?;
+            }
         }
         Ok(())
     }
@@ -333,8 +337,8 @@ impl Course<'_> {
                 let id = world.look(|state| state.object(&version.place()).and_then(|object| object.version.clone()));
                 let functions = Functions::new(&world, scenario, memory.as_deref());
                 let ports = Ports { invoke: &functions, clock: &world, observer: &(), seed: 0 };
-                machine.start(execution_info("rival".to_owned()), json!(request(&version, id)), ports).await;
-                world.look(State::clone)
+                let ended = machine.start(execution_info("rival".to_owned()), json!(request(&version, id)), ports).await;
+                (world.look(State::clone), ended.status == Status::Succeeded)
             })
         }))
     }

@@ -54,6 +54,7 @@ struct Invocation {
     began_micros: u64,
     ended_micros: u64,
     intruded: bool,
+    rival_succeeded: bool,
     result: Result<Value, TaskError>,
 }
 
@@ -157,7 +158,7 @@ impl<'a> Functions<'a> {
         let Some(memory) = self.memory else { return self.invoke_now(function, payload).await.1 };
         let basis = {
             let inner = self.world.lock();
-            let intrusion = (inner.intruded, inner.intruder.as_ref().map(hash_of));
+            let intrusion = (inner.intruded, inner.rival_succeeded, inner.intruder.as_ref().map(hash_of));
             let is_notify = function == "notify";
             let identity = inner.state.identity(inner.now_micros, is_notify);
             // The stages do not get to know which execution they serve.
@@ -197,6 +198,7 @@ impl<'a> Functions<'a> {
         inner.state.take_changes();
         inner.calls += u32::try_from(found.calls.len()).unwrap_or(u32::MAX);
         inner.intruded = found.intruded;
+        inner.rival_succeeded = found.rival_succeeded;
         if let Some(log) = &mut inner.log {
             log.extend(found.calls.iter().cloned());
         }
@@ -253,6 +255,7 @@ impl<'a> Functions<'a> {
             began_micros,
             ended_micros: inner.now_micros,
             intruded: inner.intruded,
+            rival_succeeded: inner.rival_succeeded,
             result: result.clone(),
         });
         (invocation, (result, fired))

@@ -44,9 +44,10 @@ impl Outside {
             let inner = self.world.lock();
             (inner.state.clone(), inner.now_micros)
         };
-        let after = rival.0(state.clone(), now_micros).await;
+        let (after, succeeded) = rival.0(state.clone(), now_micros).await;
         let mut inner = self.world.lock();
         inner.state.follow(&state, &after);
+        inner.rival_succeeded = succeeded;
         inner.advance(0);
         Verdict::Do
     }

@@ -30,6 +30,8 @@ use crate::{
 
 /// What a call takes, so that the time goes on.
 const CALL_MICROS: u64 = 20_000;
+/// No case needs so many calls.
+const CALLS_MAX: u32 = 5_000;
 /// The attempts of the AWS SDK's standard retry mode.
 const CLIENT_ATTEMPTS: usize = 3;
 const TIMES_OUT_LATE_MICROS: u64 = 200_000;
@@ -46,9 +48,9 @@ pub(crate) const LAKE: &str = "lake";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World(Arc<Mutex<Inner>>);
 
-/// An execution of another version that runs in between: it takes a state on.
+/// An execution of another version that runs in between: it takes a state on, and says whether it succeeded.
 #[derive(Clone)]
-pub(crate) struct Rival(pub(crate) Arc<dyn Fn(State, u64) -> BoxFuture<'static, State> + Send + Sync>);
+pub(crate) struct Rival(pub(crate) Arc<dyn Fn(State, u64) -> BoxFuture<'static, (State, bool)> + Send + Sync>);
 
 impl fmt::Debug for Rival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +77,8 @@ pub(crate) struct Inner {
     /// What somebody uploads when a fault says so.
     pub(crate) intruder: Option<Version>,
     pub(crate) intruded: bool,
+    /// Whether its own execution succeeded already.
+    pub(crate) rival_succeeded: bool,
     pub(crate) rival: Option<Rival>,
     pub(crate) bug: Option<Bug>,
     pub(crate) last_written: Option<ObjectRef>,
@@ -167,6 +171,11 @@ impl Inner {
         self.advance(CALL_MICROS);
         sabotage::before_call(self);
         let number = self.calls;
+        if number >= CALLS_MAX {
+            self.violation.get_or_insert_with(|| "it never ends".to_owned());
+            self.kill();
+            return Verdict::Never;
+        }
         self.calls += 1;
         if let Some(log) = &mut self.log {
             log.push(interned(call()));
