@@ -12,7 +12,7 @@ use crate::{
 /// Says what is wrong: a commit document that names a file that is not there. `seen` keeps what documents name.
 pub(crate) fn broken(state: &State, seen: &mut BTreeMap<String, Arc<Vec<String>>>) -> Option<String> {
     for (key, object) in state.objects(LAKE, "") {
-        if !key.contains("/_stepwell/") {
+        if !key.contains("/_stepwell/commits/") {
             continue;
         }
         let files = match seen.get(&object.etag) {

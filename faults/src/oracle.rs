@@ -56,10 +56,10 @@ impl Oracle {
 
     fn check_table(&self, state: &State, model: &Model, pipeline: &str) -> Result<(), String> {
         let prefix = format!("{pipeline}/");
-        let commits = format!("{prefix}_stepwell/");
+        let (own, commits) = (format!("{prefix}_stepwell/"), format!("{prefix}_stepwell/commits/"));
         let mut files = BTreeSet::new();
         let mut held = Vec::new();
-        for (key, object) in state.objects(LAKE, &prefix).filter(|(key, _)| !key.starts_with(&commits)) {
+        for (key, object) in state.objects(LAKE, &prefix).filter(|(key, _)| !key.starts_with(&own)) {
             files.insert(key.to_owned());
             held.extend(self.rows(key, &object.etag, &object.bytes)?.iter().cloned());
         }
@@ -80,7 +80,12 @@ impl Oracle {
         if named != files {
             return Err(format!("the commit documents of {pipeline} name {named:?}, but the table has {files:?}"));
         }
-        check_documents(&documents, model, pipeline)
+        check_documents(&documents, model, pipeline)?;
+        let announced = state.objects(LAKE, &format!("{own}loading/")).count();
+        if announced > model.failed.len() {
+            return Err(format!("{announced} runs of {pipeline} are announced, though all have ended"));
+        }
+        Ok(())
     }
 
     fn rows(&self, key: &str, etag: &str, bytes: &Bytes) -> Result<Arc<Vec<Row>>, String> {
@@ -180,9 +185,14 @@ fn check_work(state: &State, model: &Model) -> Result<(), String> {
         let at = |name: &str| ObjectRef::new(WORK, format!("runs/{run}/{spec}/{name}"));
         let text = |at: &ObjectRef| state.object(at).map(|object| String::from_utf8_lossy(&object.bytes).into_owned());
         let request = text(&ObjectRef::new(WORK, format!("runs/{run}/request.json")));
-        let request: RunRequest = request
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .ok_or_else(|| format!("the run {run} has no request"))?;
+        let request: Option<RunRequest> = request.and_then(|text| serde_json::from_str(&text).ok());
+        let Some(request) = request else {
+            // It failed before it began.
+            if names.len() == 1 && !model.failed.is_empty() {
+                continue;
+            }
+            return Err(format!("the run {run} has no request"));
+        };
         let spec_text = text(&at("spec.yaml")).unwrap_or_default();
         let of_run = model.runs.iter().rev().find(|(spec, version, _)| {
             spec.text() == spec_text && Some(version.etag()) == request.etag && version.key == request.key

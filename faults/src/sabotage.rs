@@ -132,7 +132,7 @@ fn put(inner: &mut Inner, bug: Bug, at: ObjectRef, bytes: Bytes, condition: Cond
         (Bug::NoIfNoneMatch, Condition::Absent) | (Bug::NoIfMatch, Condition::Unchanged(_)) => Condition::None,
         (_, condition) => condition,
     };
-    let is_commit = at.bucket == LAKE;
+    let is_commit = at.bucket == LAKE && at.key.contains("/_stepwell/commits/");
     let is_checkpoint = at.key.ends_with("checkpoint.json");
     let bytes = match bug {
         Bug::ReplacedForgotten if is_commit => edited(&bytes, |json| json["replaced"] = Value::Array(Vec::new())),
@@ -199,7 +199,7 @@ fn edited(bytes: &Bytes, edit: impl FnOnce(&mut Value)) -> Bytes {
 
 /// What a read gives under the bug.
 pub(crate) fn read(inner: &mut Inner, at: &ObjectRef, object: Arc<Object>) -> Arc<Object> {
-    let is_commit = at.bucket == LAKE && at.key.contains("/_stepwell/");
+    let is_commit = at.bucket == LAKE && at.key.contains("/_stepwell/commits/");
     match inner.bug {
         Some(Bug::StaleDocument) if is_commit => {
             let bytes = inner.stale.entry(at.clone()).or_insert_with(|| object.bytes.clone()).clone();

@@ -242,6 +242,12 @@ impl Model {
         self.current.iter().filter(move |((of, _), _)| *of == pipeline).map(|(_, current)| current)
     }
 
+    /// The version that was loaded last.
+    pub fn newest(&self) -> Option<(&'static str, Version)> {
+        let loaded = self.current.iter().max_by_key(|(_, (_, version))| version.number);
+        loaded.map(|((pipeline, _), (_, version))| (*pipeline, version.clone()))
+    }
+
     /// The pipelines that were published.
     pub fn pipelines(&self) -> impl Iterator<Item = &'static str> {
         self.specs.keys().copied()

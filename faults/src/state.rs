@@ -279,6 +279,11 @@ impl State {
         }
     }
 
+    /// The same state with nothing under way.
+    pub(crate) fn without_late_writes(&self) -> Self {
+        Self { late: Vec::new(), ..self.clone() }
+    }
+
     /// Takes over what another course of things did to the buckets since both were the same.
     pub(crate) fn follow(&mut self, same: &Self, other: &Self) {
         for at in same.objects.keys().filter(|at| !other.objects.contains_key(*at)) {

@@ -44,7 +44,7 @@ impl Outside {
             let inner = self.world.lock();
             (inner.state.clone(), inner.now_micros)
         };
-        let (after, succeeded) = rival.0(state.clone(), now_micros).await;
+        let (after, succeeded) = rival.0(state.without_late_writes(), now_micros).await;
         let mut inner = self.world.lock();
         inner.state.follow(&state, &after);
         inner.rival_succeeded = succeeded;

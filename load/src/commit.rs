@@ -71,6 +71,45 @@ impl<'a> Ledger<'a> {
         Err(StageError::new(ErrorKind::Conflict, message))
     }
 
+    /// Announces the files that the run is about to bring, so that they can be found should it never get to the commit.
+    pub(crate) async fn announce(&self, wanted: &CommitManifest) -> Result<(), StageError> {
+        store::put_json(&*self.context.stores, &self.announcement(&wanted.run), wanted).await
+    }
+
+    /// Removes the run's own announcement, and the files of runs that never got to their commit and cannot any more,
+    /// since a newer version is current. Their announcements stay: a copy that they began may still come to pass.
+    pub(crate) async fn sweep(&self, run: &Run) -> Result<(), StageError> {
+        let own = self.announcement(run);
+        let prefix = current::announcements(&self.document);
+        let bucket = self.context.stores.bucket(&prefix.bucket)?;
+        let listed: Vec<_> = bucket
+            .list(Some(&store::path(&prefix.key)?))
+            .map_ok(|meta| ObjectRef::new(&prefix.bucket, meta.location.as_ref()))
+            .try_collect()
+            .await
+            .map_err(|error| store::classify(error, &format!("cannot list {prefix}")))?;
+        for announced in listed {
+            if announced == own {
+                self.remove(vec![own.key.clone()]).await?;
+                continue;
+            }
+            let Some(wanted) = store::get_json::<CommitManifest>(&*self.context.stores, &announced).await? else {
+                continue;
+            };
+            if let Some(current) = self.current().await?
+                && current::standing(Some(&current), &wanted.run) == Standing::Superseded
+            {
+                self.remove(unused(wanted.keys(), &current.manifest)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn announcement(&self, run: &Run) -> ObjectRef {
+        let prefix = current::announcements(&self.document);
+        ObjectRef::new(&prefix.bucket, format!("{}{}.json", prefix.key, run.file_stem()))
+    }
+
     /// Removes the files that the current commit replaced. Repeated, it finds nothing to do.
     pub(crate) async fn remove_replaced(&self) -> Result<(), StageError> {
         let Some(current) = self.current().await? else { return Ok(()) };

@@ -45,6 +45,7 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     let ledger = Ledger::new(context, &table, run);
     let wanted = commit_manifest(&table, run, &staged);
     if ledger.standing(run).await? == Standing::Pending {
+        ledger.announce(&wanted).await?;
         if !copy::copy_files(context, &table, &staged.files).await? {
             tracing::info!(run = run.id, "load copied some of the files; there are more");
             return Ok(Round::More(transformed));
@@ -53,6 +54,7 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     }
     let commit = ledger.commit(wanted).await?;
     ledger.remove_replaced().await?;
+    ledger.sweep(run).await?;
     let current = commit != Commit::Superseded;
     let report = report::write(context, run, &table, &staged, commit, started).await?;
     staging::remove(context, run).await?;

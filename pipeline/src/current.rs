@@ -39,6 +39,12 @@ pub fn document(table: &ObjectRef, run: &Run) -> ObjectRef {
     ObjectRef::new(&table.bucket, format!("{}_stepwell/commits/{name}.json", table.key))
 }
 
+/// The prefix under which the runs of a commit document's key announce the files that they are about to bring.
+pub fn announcements(document: &ObjectRef) -> ObjectRef {
+    let key = document.key.replace("_stepwell/commits/", "_stepwell/loading/").replace(".json", "/");
+    ObjectRef::new(&document.bucket, key)
+}
+
 /// Reads a commit document; nothing stands for a key that was never loaded.
 ///
 /// # Errors
