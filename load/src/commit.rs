@@ -7,15 +7,11 @@ use object_store::path::Path;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     current::{self, Current, Standing},
-    handoff::Commit,
     manifest::CommitManifest,
     run::Run,
     stage::StageContext,
     store::{self, ObjectRef},
 };
-
-/// So often other runs may get in between before the stage gives up.
-const ATTEMPTS_MAX: usize = 16;
 
 /// The commit document of one source key in one table.
 pub(crate) struct Ledger<'a> {
@@ -33,53 +29,54 @@ impl<'a> Ledger<'a> {
         &self.document.key
     }
 
-    /// How the run stands to what is current.
-    pub(crate) async fn standing(&self, run: &Run) -> Result<Standing, StageError> {
-        Ok(current::standing(self.current().await?.as_ref(), run))
+    /// The document as it is.
+    pub(crate) async fn current(&self) -> Result<Option<Current>, StageError> {
+        current::read(&*self.context.stores, &self.document).await
     }
 
-    /// Makes a run's files current, unless they are or a newer version's are.
-    pub(crate) async fn commit(&self, wanted: CommitManifest) -> Result<Commit, StageError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let current = self.current().await?;
-            let standing = current::standing(current.as_ref(), &wanted.run);
-            let (next, seen) = match (standing, current) {
-                (Standing::Committed, _) => return Ok(Commit::AlreadyCommitted),
-                (Standing::Superseded, Some(current)) => {
-                    self.remove(unused(wanted.keys(), &current.manifest)).await?;
-                    return Ok(Commit::Superseded);
-                }
-                (Standing::CommittedEarlier, Some(current)) => {
-                    // Else an event between the two would pass for newer.
-                    let next = CommitManifest { run: wanted.run.clone(), ..current.manifest.clone() };
-                    (next, Some(self.etag(current)?))
-                }
-                (_, Some(current)) => {
-                    // What the document before last replaced must be gone before it is forgotten.
-                    self.remove(unused(current.manifest.replaced.clone(), &wanted)).await?;
-                    let replaced = unused(current.manifest.keys(), &wanted);
-                    (CommitManifest { replaced, ..wanted.clone() }, Some(self.etag(current)?))
-                }
-                (_, None) => (wanted.clone(), None),
-            };
-            if store::put_if(&*self.context.stores, &self.document, store::json_bytes(&next)?, seen).await? {
-                let is_new = standing == Standing::Pending;
-                return Ok(if is_new { Commit::Committed } else { Commit::AlreadyCommitted });
+    /// Whether somebody committed since the document was seen.
+    pub(crate) async fn has_moved(&self, seen: Option<&Current>) -> Result<bool, StageError> {
+        let etag = |current: Option<&Current>| current.and_then(|current| current.etag.clone());
+        Ok(etag(self.current().await?.as_ref()) != etag(seen))
+    }
+
+    /// Makes a run's files current, unless somebody committed since the document was seen.
+    pub(crate) async fn commit(&self, wanted: CommitManifest, seen: Option<Current>) -> Result<bool, StageError> {
+        let Some(seen) = seen else { return self.write(&wanted, None).await };
+        // What the document before last replaced must be gone before it is forgotten.
+        self.remove(unused(seen.manifest.replaced.clone(), &wanted)).await?;
+        let replaced = unused(seen.manifest.keys(), &wanted);
+        self.write(&CommitManifest { replaced, ..wanted }, Some(seen)).await
+    }
+
+    /// Makes a run's own event that of its files, which an older event brought: else an event between the two would pass
+    /// for newer. Gives whether nobody committed meanwhile.
+    pub(crate) async fn renew(&self, run: &Run, seen: Current) -> Result<bool, StageError> {
+        let renewed = CommitManifest { run: run.clone(), ..seen.manifest.clone() };
+        self.write(&renewed, Some(seen)).await
+    }
+
+    async fn write(&self, next: &CommitManifest, seen: Option<Current>) -> Result<bool, StageError> {
+        let etag = match seen {
+            None => None,
+            Some(Current { etag: Some(etag), .. }) => Some(etag),
+            Some(_) => {
+                return Err(StageError::new(ErrorKind::Internal, format!("{} has no entity tag", self.document)));
             }
-        }
-        let message = format!("other runs kept committing {} meanwhile", self.document);
-        Err(StageError::new(ErrorKind::Conflict, message))
+        };
+        store::put_if(&*self.context.stores, &self.document, store::json_bytes(next)?, etag).await
     }
 
     /// Announces the files that the run is about to bring, so that they can be found should it never get to the commit.
     pub(crate) async fn announce(&self, wanted: &CommitManifest) -> Result<(), StageError> {
-        store::put_json(&*self.context.stores, &self.announcement(&wanted.run), wanted).await
+        let key = format!("{}-{:05}.json", self.announcements(&wanted.run), wanted.generation);
+        store::put_json(&*self.context.stores, &ObjectRef::new(&self.document.bucket, key), wanted).await
     }
 
-    /// Removes the run's own announcement, and the files of runs that never got to their commit and cannot any more,
+    /// Removes the run's own announcements, and the files of runs that never got to their commit and cannot any more,
     /// since a newer version is current. Their announcements stay: a copy that they began may still come to pass.
     pub(crate) async fn sweep(&self, run: &Run) -> Result<(), StageError> {
-        let own = self.announcement(run);
+        let own = self.announcements(run);
         let prefix = current::announcements(&self.document);
         let bucket = self.context.stores.bucket(&prefix.bucket)?;
         let listed: Vec<_> = bucket
@@ -89,40 +86,29 @@ impl<'a> Ledger<'a> {
             .await
             .map_err(|error| store::classify(error, &format!("cannot list {prefix}")))?;
         for announced in listed {
-            if announced == own {
-                self.remove(vec![own.key.clone()]).await?;
-                continue;
-            }
-            let Some(wanted) = store::get_json::<CommitManifest>(&*self.context.stores, &announced).await? else {
-                continue;
-            };
-            if let Some(current) = self.current().await?
-                && current::standing(Some(&current), &wanted.run) == Standing::Superseded
+            let is_own = announced.key.starts_with(&own);
+            let wanted: Option<CommitManifest> = store::get_json(&*self.context.stores, &announced).await?;
+            if let (Some(wanted), Some(current)) = (wanted, self.current().await?)
+                && (is_own || current::standing(Some(&current), &wanted.run) == Standing::Superseded)
             {
                 self.remove(unused(wanted.keys(), &current.manifest)).await?;
+            }
+            if is_own {
+                self.remove(vec![announced.key]).await?;
             }
         }
         Ok(())
     }
 
-    fn announcement(&self, run: &Run) -> ObjectRef {
-        let prefix = current::announcements(&self.document);
-        ObjectRef::new(&prefix.bucket, format!("{}{}.json", prefix.key, run.file_stem()))
+    /// What the keys of a run's announcements begin with.
+    fn announcements(&self, run: &Run) -> String {
+        format!("{}{}", current::announcements(&self.document).key, run.file_stem())
     }
 
     /// Removes the files that the current commit replaced. Repeated, it finds nothing to do.
     pub(crate) async fn remove_replaced(&self) -> Result<(), StageError> {
         let Some(current) = self.current().await? else { return Ok(()) };
         self.remove(current.manifest.replaced).await
-    }
-
-    async fn current(&self) -> Result<Option<Current>, StageError> {
-        current::read(&*self.context.stores, &self.document).await
-    }
-
-    fn etag(&self, current: Current) -> Result<String, StageError> {
-        let missing = || StageError::new(ErrorKind::Internal, format!("{} has no entity tag", self.document));
-        current.etag.ok_or_else(missing)
     }
 
     async fn remove(&self, keys: Vec<String>) -> Result<(), StageError> {

@@ -163,6 +163,10 @@ pub struct CommittedFile {
 pub struct CommitManifest {
     /// The run whose files are current.
     pub run: Run,
+    /// How many commits of the key came before. It is part of the files' names, so that no removal of what an earlier
+    /// commit brought, however late, meets the same files brought again.
+    #[serde(default)]
+    pub generation: u64,
     /// Its files.
     pub files: Vec<CommittedFile>,
     /// Records in the files.
