@@ -45,7 +45,14 @@ pub(crate) async fn decode(
         let object = ObjectRef::new(&context.buckets.work, format!("{}request.json", Run::home(&run.id)));
         store::put_json(&*context.stores, &object, request).await?;
     }
-    if extraction.read_files().await? { extraction.finish().await } else { Ok(Ended::More) }
+    match extraction.read_files().await {
+        Ok(true) => extraction.finish().await,
+        Ok(false) => Ok(Ended::More),
+        Err(error) => {
+            extraction.parts.abort().await;
+            Err(error)
+        }
+    }
 }
 
 struct Extraction<'a> {
@@ -315,7 +322,7 @@ impl<'a> Extraction<'a> {
 
     /// Of all rounds.
     fn timing(&self) -> Timing {
-        let round = Timing::since(self.started);
+        let round = Timing::between(self.started, (self.context.now)());
         match &self.resumed {
             None => round,
             Some(checkpoint) => Timing {

@@ -15,8 +15,6 @@ mod profile;
 mod sift;
 mod source;
 
-use std::time::SystemTime;
-
 pub use check::check;
 use futures::future::BoxFuture;
 use stepwell_pipeline::{
@@ -27,6 +25,7 @@ use stepwell_pipeline::{
     run::Run,
     spec::{Catalog, CheckedSpec},
     stage::{Stage, StageContext},
+    staging,
     store::{self, ObjectRef},
 };
 
@@ -36,7 +35,7 @@ use crate::extraction::Ended;
 /// records and rejects under the run's prefix.
 ///
 /// Where the time is up it saves a checkpoint and asks to be called again, to go on there. Repeated for the same
-/// object version and spec, it finds its own manifest and does nothing.
+/// object version and spec, it finds its own manifest and does nothing, unless the run needs parts that are gone.
 ///
 /// # Errors
 /// `SourceMissing`, `SourceChanged`, `NoPipeline`, `InvalidSpec`, `UnreadableSource`, `SchemaMismatch`,
@@ -50,7 +49,7 @@ pub fn extract(
 }
 
 async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<Extracted, RunRequest>, StageError> {
-    let started = SystemTime::now();
+    let started = (context.now)();
     let source = pin::pin(context, &request).await?;
     let catalog = Catalog::read(context).await?;
     let spec = catalog.pick(&request.key, request.pipeline.as_deref())?;
@@ -58,7 +57,9 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     let work = &context.buckets.work;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Extract, "manifest.json"));
     context.progress.started(Stage::Extract, Some(run.source.size));
-    if let Some(manifest) = store::get_json::<ExtractManifest>(&*context.stores, &manifest_ref).await? {
+    if let Some(manifest) = store::get_json::<ExtractManifest>(&*context.stores, &manifest_ref).await?
+        && staging::serves(context, spec, &run, Stage::Extract, manifest.staged()).await?
+    {
         tracing::info!(run = run.id, "extract was finished by an earlier execution");
         context.progress.finished(Stage::Extract, true);
         return Ok(Round::Done(extracted(run, &manifest, manifest_ref.key)));

@@ -48,7 +48,7 @@ impl Files {
     /// version, here and wherever it is read; and what the store says.
     pub(crate) async fn open(context: &StageContext, source: &Source) -> Result<Self, StageError> {
         let object = Object::new(context, source)?;
-        let start = object.read(0..object.size().min(SNIFF_BYTES as u64)).await?;
+        let start = object.read(0..object.size().min(SNIFF_BYTES as u64).min(object.range_bytes())).await?;
         let content = if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
             Content::Archive(archive::directory(&object).await?)
         } else {

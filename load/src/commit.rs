@@ -1,23 +1,17 @@
 //! The commit: one small document for each source key, whose conditional write decides what is current.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    handoff::Commit,
+    current::{self, Current, Standing},
     manifest::CommitManifest,
-    run::{Run, short_hash},
+    run::Run,
     stage::StageContext,
     store::{self, ObjectRef},
 };
-
-use crate::order;
-
-/// So often other runs may get in between before the stage gives up.
-const ATTEMPTS_MAX: usize = 16;
 
 /// The commit document of one source key in one table.
 pub(crate) struct Ledger<'a> {
@@ -25,17 +19,9 @@ pub(crate) struct Ledger<'a> {
     document: ObjectRef,
 }
 
-struct Current {
-    manifest: CommitManifest,
-    etag: Option<String>,
-}
-
 impl<'a> Ledger<'a> {
     pub(crate) fn new(context: &'a StageContext, table: &ObjectRef, run: &Run) -> Self {
-        // Readers skip names that begin with an underscore.
-        let name = short_hash(&[&run.pipeline, &run.source.bucket, &run.source.key]);
-        let key = format!("{}_stepwell/commits/{name}.json", table.key);
-        Self { context, document: ObjectRef::new(&table.bucket, key) }
+        Self { context, document: current::document(table, run) }
     }
 
     /// The document's key.
@@ -43,53 +29,86 @@ impl<'a> Ledger<'a> {
         &self.document.key
     }
 
-    /// How the run's load ended already, if it did.
-    pub(crate) async fn standing(&self, run: &Run) -> Result<Option<Commit>, StageError> {
-        Ok(self.current().await?.and_then(|current| ended(&current.manifest, run)))
+    /// The document as it is.
+    pub(crate) async fn current(&self) -> Result<Option<Current>, StageError> {
+        current::read(&*self.context.stores, &self.document).await
     }
 
-    /// Makes a run's files current, unless a newer version's are.
-    pub(crate) async fn commit(&self, wanted: CommitManifest) -> Result<Commit, StageError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let current = self.current().await?;
-            let mut next = wanted.clone();
-            let mut seen = None;
-            if let Some(current) = current {
-                if let Some(ended) = ended(&current.manifest, &wanted.run) {
-                    if ended == Commit::Superseded {
-                        let unused = unused(wanted.keys(), &current.manifest);
-                        self.remove(unused).await?;
-                    }
-                    return Ok(ended);
-                }
-                // What the document before last replaced must be gone before it is forgotten.
-                self.remove(unused(current.manifest.replaced.clone(), &wanted)).await?;
-                next.replaced = unused(current.manifest.keys(), &wanted);
-                seen = Some(current.etag.ok_or_else(|| {
-                    StageError::new(ErrorKind::Internal, format!("{} has no entity tag", self.document))
-                })?);
+    /// Whether somebody committed since the document was seen.
+    pub(crate) async fn has_moved(&self, seen: Option<&Current>) -> Result<bool, StageError> {
+        let etag = |current: Option<&Current>| current.and_then(|current| current.etag.clone());
+        Ok(etag(self.current().await?.as_ref()) != etag(seen))
+    }
+
+    /// Makes a run's files current, unless somebody committed since the document was seen.
+    pub(crate) async fn commit(&self, wanted: CommitManifest, seen: Option<Current>) -> Result<bool, StageError> {
+        let Some(seen) = seen else { return self.write(&wanted, None).await };
+        // What the document before last replaced must be gone before it is forgotten.
+        self.remove(unused(seen.manifest.replaced.clone(), &wanted)).await?;
+        let replaced = unused(seen.manifest.keys(), &wanted);
+        self.write(&CommitManifest { replaced, ..wanted }, Some(seen)).await
+    }
+
+    /// Makes a run's own event that of its files, which an older event brought: else an event between the two would pass
+    /// for newer. Gives whether nobody committed meanwhile.
+    pub(crate) async fn renew(&self, run: &Run, seen: Current) -> Result<bool, StageError> {
+        let renewed = CommitManifest { run: run.clone(), ..seen.manifest.clone() };
+        self.write(&renewed, Some(seen)).await
+    }
+
+    async fn write(&self, next: &CommitManifest, seen: Option<Current>) -> Result<bool, StageError> {
+        let etag = match seen {
+            None => None,
+            Some(Current { etag: Some(etag), .. }) => Some(etag),
+            Some(_) => {
+                return Err(StageError::new(ErrorKind::Internal, format!("{} has no entity tag", self.document)));
             }
-            if store::put_if(&*self.context.stores, &self.document, store::json_bytes(&next)?, seen).await? {
-                return Ok(Commit::Committed);
+        };
+        store::put_if(&*self.context.stores, &self.document, store::json_bytes(next)?, etag).await
+    }
+
+    /// Announces the files that the run is about to bring, so that they can be found should it never get to the commit.
+    pub(crate) async fn announce(&self, wanted: &CommitManifest) -> Result<(), StageError> {
+        let key = format!("{}-{:05}.json", self.announcements(&wanted.run), wanted.generation);
+        store::put_json(&*self.context.stores, &ObjectRef::new(&self.document.bucket, key), wanted).await
+    }
+
+    /// Removes the run's own announcements, and the files of runs that never got to their commit and cannot any more,
+    /// since a newer version is current. Their announcements stay: a copy that they began may still come to pass.
+    pub(crate) async fn sweep(&self, run: &Run) -> Result<(), StageError> {
+        let own = self.announcements(run);
+        let prefix = current::announcements(&self.document);
+        let bucket = self.context.stores.bucket(&prefix.bucket)?;
+        let listed: Vec<_> = bucket
+            .list(Some(&store::path(&prefix.key)?))
+            .map_ok(|meta| ObjectRef::new(&prefix.bucket, meta.location.as_ref()))
+            .try_collect()
+            .await
+            .map_err(|error| store::classify(error, &format!("cannot list {prefix}")))?;
+        for announced in listed {
+            let is_own = announced.key.starts_with(&own);
+            let wanted: Option<CommitManifest> = store::get_json(&*self.context.stores, &announced).await?;
+            if let (Some(wanted), Some(current)) = (wanted, self.current().await?)
+                && (is_own || current::standing(Some(&current), &wanted.run) == Standing::Superseded)
+            {
+                self.remove(unused(wanted.keys(), &current.manifest)).await?;
+            }
+            if is_own {
+                self.remove(vec![announced.key]).await?;
             }
         }
-        let message = format!("other runs kept committing {} meanwhile", self.document);
-        Err(StageError::new(ErrorKind::Conflict, message))
+        Ok(())
+    }
+
+    /// What the keys of a run's announcements begin with.
+    fn announcements(&self, run: &Run) -> String {
+        format!("{}{}", current::announcements(&self.document).key, run.file_stem())
     }
 
     /// Removes the files that the current commit replaced. Repeated, it finds nothing to do.
     pub(crate) async fn remove_replaced(&self) -> Result<(), StageError> {
         let Some(current) = self.current().await? else { return Ok(()) };
         self.remove(current.manifest.replaced).await
-    }
-
-    async fn current(&self) -> Result<Option<Current>, StageError> {
-        let Some((bytes, meta)) = store::get(&*self.context.stores, &self.document).await? else { return Ok(None) };
-        let manifest = read(&bytes).map_err(|error| {
-            let message = format!("{} is no commit document; move it away to commit anew", self.document);
-            StageError::with_source(ErrorKind::Conflict, message, error)
-        })?;
-        Ok(Some(Current { manifest, etag: meta.e_tag }))
     }
 
     async fn remove(&self, keys: Vec<String>) -> Result<(), StageError> {
@@ -107,19 +126,6 @@ impl<'a> Ledger<'a> {
             .try_collect()
             .await
     }
-}
-
-fn read(bytes: &Bytes) -> Result<CommitManifest, serde_json::Error> {
-    serde_json::from_slice(bytes)
-}
-
-/// How a run's load ended already, going by what is current.
-fn ended(current: &CommitManifest, run: &Run) -> Option<Commit> {
-    if current.run.id == run.id {
-        // Under another spec the same run commits anew.
-        return (current.run.spec_digest == run.spec_digest).then_some(Commit::AlreadyCommitted);
-    }
-    (order::compare(&run.source, &current.run.source) == Ordering::Less).then_some(Commit::Superseded)
 }
 
 /// Those keys that a manifest does not hold.

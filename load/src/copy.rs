@@ -1,7 +1,7 @@
 use futures::{TryStreamExt, stream::FuturesUnordered};
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    manifest::DataFile,
+    manifest::{CommittedFile, DataFile},
     stage::{Stage, StageContext},
     store::{self, ObjectRef},
 };
@@ -17,11 +17,14 @@ const COPIES_AT_ONCE: usize = 8;
 pub(crate) async fn copy_files(
     context: &StageContext,
     table: &ObjectRef,
-    files: &[DataFile],
+    staged: &[DataFile],
+    placed: &[CommittedFile],
 ) -> Result<bool, StageError> {
     let mut copied = false;
+    let files: Vec<(&DataFile, &CommittedFile)> = staged.iter().zip(placed).collect();
     for (number, some) in files.chunks(COPIES_AT_ONCE).enumerate() {
-        let copies: FuturesUnordered<_> = some.iter().map(|file| copy_file(context, table, file)).collect();
+        let copies: FuturesUnordered<_> =
+            some.iter().map(|(file, place)| copy_file(context, table, file, place)).collect();
         copied |= copies.try_fold(false, |any, one| std::future::ready(Ok(any | one))).await?;
         let is_last = (number + 1) * COPIES_AT_ONCE >= files.len();
         if copied && !is_last && context.budget.is_spent() {
@@ -32,9 +35,14 @@ pub(crate) async fn copy_files(
 }
 
 /// Returns whether the file was not there yet.
-async fn copy_file(context: &StageContext, table: &ObjectRef, file: &DataFile) -> Result<bool, StageError> {
+async fn copy_file(
+    context: &StageContext,
+    table: &ObjectRef,
+    file: &DataFile,
+    place: &CommittedFile,
+) -> Result<bool, StageError> {
     let from = ObjectRef::new(&context.buckets.work, &file.staged);
-    let to = ObjectRef::new(&table.bucket, format!("{}{}", table.key, file.path));
+    let to = ObjectRef::new(&table.bucket, &place.key);
     let arrived = |meta: Option<object_store::ObjectMeta>| meta.map(|meta| meta.size);
     // Names are never used for other bytes: what is there whole, an earlier attempt copied.
     let is_there = arrived(store::head(&*context.stores, &to).await?) == Some(file.bytes);

@@ -4,22 +4,24 @@
 
 mod commit;
 mod copy;
-mod order;
 mod report;
-
-use std::time::SystemTime;
 
 use stepwell_pipeline::{
     ErrorKind, StageError,
+    current::{self, Standing},
     handoff::{Commit, Loaded, Round, Transformed},
     manifest::{CommitManifest, CommittedFile, DataFile, TransformManifest},
     run::Run,
     spec::CheckedSpec,
     stage::{CODE_VERSION, Stage, StageContext},
+    staging,
     store::{self, ObjectRef},
 };
 
 use crate::commit::Ledger;
+
+/// So often other runs may get in between before the stage gives up.
+const ATTEMPTS_MAX: usize = 16;
 
 /// Runs the stage: copies the run's files to the table and commits them with one conditional write.
 ///
@@ -30,7 +32,7 @@ use crate::commit::Ledger;
 /// `InvalidInput` where what earlier stages left is gone, `ReconciliationFailed`, `Conflict` where other runs kept
 /// committing the same key meanwhile, and what the stores say.
 pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Round<Loaded, Transformed>, StageError> {
-    let started = SystemTime::now();
+    let started = (context.now)();
     let run = &transformed.run;
     let spec = CheckedSpec::pinned(context, run).await?;
     let table = spec.table(&context.buckets);
@@ -44,21 +46,15 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     context.progress.started(Stage::Load, Some(staged.bytes_out));
 
     let ledger = Ledger::new(context, &table, run);
-    let wanted = commit_manifest(&table, run, &staged);
-    let commit = match ledger.standing(run).await? {
-        Some(ended) => ended,
-        None => {
-            if !copy::copy_files(context, &table, &staged.files).await? {
-                tracing::info!(run = run.id, "load copied some of the files; there are more");
-                return Ok(Round::More(transformed));
-            }
-            reconcile(&staged, &wanted)?;
-            ledger.commit(wanted).await?
-        }
+    let Some((commit, files)) = bring(context, &ledger, &table, run, &staged).await? else {
+        tracing::info!(run = run.id, "load copied some of the files; there are more");
+        return Ok(Round::More(transformed));
     };
     ledger.remove_replaced().await?;
+    ledger.sweep(run).await?;
     let current = commit != Commit::Superseded;
-    let report = report::write(context, run, &table, &staged, commit, started).await?;
+    let report = report::write(context, run, &table, &staged, (commit, files), started).await?;
+    staging::remove(context, run).await?;
     context.progress.finished(Stage::Load, commit == Commit::AlreadyCommitted);
     tracing::info!(run = run.id, commit = ?commit, records_loaded = staged.records_out, "loaded");
     Ok(Round::Done(Loaded {
@@ -75,10 +71,55 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     }))
 }
 
-fn commit_manifest(table: &ObjectRef, run: &Run, staged: &TransformManifest) -> CommitManifest {
-    let files = committed_files(table, staged);
+/// Copies the run's files and makes them current, unless they are or a newer version's are. Gives how that ended and the
+/// run's files in the table; nothing where the time was up before all were copied.
+async fn bring(
+    context: &StageContext,
+    ledger: &Ledger<'_>,
+    table: &ObjectRef,
+    run: &Run,
+    staged: &TransformManifest,
+) -> Result<Option<(Commit, Vec<CommittedFile>)>, StageError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let current = ledger.current().await?;
+        match (current::standing(current.as_ref(), run), current) {
+            (Standing::Superseded, _) => return Ok(Some((Commit::Superseded, Vec::new()))),
+            (Standing::Committed, Some(current)) => {
+                return Ok(Some((Commit::AlreadyCommitted, current.manifest.files)));
+            }
+            (Standing::CommittedEarlier, Some(current)) => {
+                let files = current.manifest.files.clone();
+                if ledger.renew(run, current).await? {
+                    return Ok(Some((Commit::AlreadyCommitted, files)));
+                }
+            }
+            (_, current) => {
+                let generation = current.as_ref().map_or(0, |current| current.manifest.generation + 1);
+                let wanted = commit_manifest(table, run, staged, generation);
+                reconcile(staged, &wanted)?;
+                ledger.announce(&wanted).await?;
+                match copy::copy_files(context, table, &staged.files, &wanted.files).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(None),
+                    // Whoever committed meanwhile may have removed files on both sides.
+                    Err(_) if ledger.has_moved(current.as_ref()).await? => continue,
+                    Err(error) => return Err(error),
+                }
+                let files = wanted.files.clone();
+                if ledger.commit(wanted, current).await? {
+                    return Ok(Some((Commit::Committed, files)));
+                }
+            }
+        }
+    }
+    Err(StageError::new(ErrorKind::Conflict, format!("other runs kept committing {} meanwhile", ledger.key())))
+}
+
+fn commit_manifest(table: &ObjectRef, run: &Run, staged: &TransformManifest, generation: u64) -> CommitManifest {
+    let files: Vec<CommittedFile> = staged.files.iter().map(|file| place(table, file, generation)).collect();
     CommitManifest {
         run: run.clone(),
+        generation,
         records_loaded: files.iter().map(|file| file.records).sum(),
         bytes_loaded: files.iter().map(|file| file.bytes).sum(),
         files,
@@ -87,14 +128,14 @@ fn commit_manifest(table: &ObjectRef, run: &Run, staged: &TransformManifest) -> 
     }
 }
 
-/// The run's files at their places in the table.
-fn committed_files(table: &ObjectRef, staged: &TransformManifest) -> Vec<CommittedFile> {
-    let place = |file: &DataFile| CommittedFile {
-        key: format!("{}{}", table.key, file.path),
+/// A file's place in the table.
+fn place(table: &ObjectRef, file: &DataFile, generation: u64) -> CommittedFile {
+    let stem = file.path.strip_suffix(".parquet").unwrap_or(&file.path);
+    CommittedFile {
+        key: format!("{}{stem}-{generation:05}.parquet", table.key),
         records: file.records,
         bytes: file.bytes,
-    };
-    staged.files.iter().map(place).collect()
+    }
 }
 
 fn reconcile(staged: &TransformManifest, wanted: &CommitManifest) -> Result<(), StageError> {

@@ -5,13 +5,11 @@ use std::time::SystemTime;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::Commit,
-    manifest::{ExtractManifest, Report, Timing, Timings, TransformManifest},
+    manifest::{CommittedFile, ExtractManifest, Report, Timing, Timings, TransformManifest},
     run::Run,
     stage::{CODE_VERSION, Stage, StageContext},
     store::{self, ObjectRef},
 };
-
-use crate::committed_files;
 
 /// Writes `report.json` and `report.html` into the run's prefix. Returns the key of the first.
 pub(crate) async fn write(
@@ -19,7 +17,7 @@ pub(crate) async fn write(
     run: &Run,
     table: &ObjectRef,
     staged: &TransformManifest,
-    commit: Commit,
+    (commit, files): (Commit, Vec<CommittedFile>),
     started: SystemTime,
 ) -> Result<String, StageError> {
     let work = &context.buckets.work;
@@ -27,8 +25,6 @@ pub(crate) async fn write(
     let source: ExtractManifest = store::get_json(&*context.stores, &extract_ref).await?.ok_or_else(|| {
         StageError::new(ErrorKind::InvalidInput, format!("{extract_ref} is gone; start a new execution for the object"))
     })?;
-    let current = commit != Commit::Superseded;
-    let files = if current { committed_files(table, staged) } else { Vec::new() };
     let report = Report {
         run: run.clone(),
         table: table.to_string(),
@@ -46,7 +42,11 @@ pub(crate) async fn write(
         rejects: source.rejects,
         reasons: source.reasons,
         profile: source.profile,
-        timings: Timings { extract: source.timing, transform: staged.timing, load: Timing::since(started) },
+        timings: Timings {
+            extract: source.timing,
+            transform: staged.timing,
+            load: Timing::between(started, (context.now)()),
+        },
         code_version: CODE_VERSION.to_owned(),
     };
     let key = format!("{}report.json", run.prefix());

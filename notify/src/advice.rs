@@ -62,7 +62,7 @@ pub(crate) fn advice(error: &str, stage: Stage, buckets: &Buckets) -> String {
 }
 
 /// Errors that the service gives when a function ends without an error of its own.
-fn of_other(error: &str) -> &'static str {
+pub(crate) fn of_other(error: &str) -> &'static str {
     match error {
         "States.Timeout" | "Sandbox.Timedout" => {
             "the function did not answer in time. Give it more memory, which also gives it more CPU, or more time; then \

@@ -2,10 +2,12 @@
 //! that failed.
 
 mod advice;
+mod ended;
 mod error;
 mod failure;
 mod figures;
 mod resume;
+mod sent;
 mod success;
 
 pub use error::NotifyError;
@@ -23,6 +25,8 @@ use stepwell_pipeline::{
 };
 use tracing::{info, warn};
 
+use crate::{ended::Ended, sent::Sent};
+
 /// What the state machine asks for.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
@@ -31,6 +35,8 @@ enum Request {
     NotifySuccess { loaded: Loaded },
     /// Tell that a run failed.
     NotifyFailure { failure: Failure },
+    /// Tell that an execution ended without success, unless that was told: also of what no Catch can see.
+    ExecutionEnded { ended: Ended },
     /// End the execution with the stage's error or, when it was redriven since, resume the stage.
     Fail { failure: Failure, execution: ExecutionContext },
 }
@@ -38,7 +44,8 @@ enum Request {
 /// Serves one request of the state machine.
 ///
 /// `notify_success` and `notify_failure` give `{"notified": true}`, or `false` with a `reason` where the pipeline
-/// wants no such notice. `fail` gives `{"stage": …, "input": …}` to resume, else it raises the stage's error.
+/// wants no such notice. A failure is told once for each execution and redrive, by `notify_failure` or, where that could
+/// not, by `execution_ended`; twice only where a notice went out and its answer was lost. `fail` gives `{"stage": …, "input": …}` to resume, else it raises the stage's error.
 ///
 /// # Errors
 /// `InvalidInput` for a request of another shape; what the stores and the notifier say; and for `fail` the stage's
@@ -54,15 +61,37 @@ pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Val
         }
         Request::NotifyFailure { failure } => {
             let run = failure::run(&failure);
+            let sent = Sent::of(context, &failure.execution);
+            if sent.is_known().await {
+                return Ok(told_before());
+            }
             if let Some(run) = &run
                 && !wants_failure(context, run).await
             {
+                sent.remember("not wanted").await;
                 return Ok(unwanted(run, "failed"));
             }
-            publish(notifier, &failure::notice(context, &failure, run.as_ref())).await
+            let notice = failure::notice(context, &failure, run.as_ref());
+            let published = publish(notifier, &notice).await?;
+            sent.remember(&notice.subject).await;
+            Ok(published)
+        }
+        Request::ExecutionEnded { ended } => {
+            let sent = Sent::of(context, &ended.execution());
+            if !ended.is_failure() || sent.is_known().await {
+                return Ok(told_before());
+            }
+            let notice = ended.notice();
+            let published = publish(notifier, &notice).await?;
+            sent.remember(&notice.subject).await;
+            Ok(published)
         }
         Request::Fail { failure, execution } => resume::resume_or_raise(failure, &execution),
     }
+}
+
+fn told_before() -> Value {
+    json!({ "notified": false, "reason": "it needs no notice, or was told before" })
 }
 
 async fn publish(notifier: &dyn Notifier, notice: &Notice) -> Result<Value, NotifyError> {

@@ -1,6 +1,7 @@
 //! The domain of Stepwell: what a pipeline, a run, a record, a reject and an error are, and the ports through
 //! which stages reach the outside. It names no cloud, no SQL engine and no stage.
 
+pub mod current;
 pub mod error;
 pub mod execution;
 pub mod failure;
@@ -8,12 +9,14 @@ pub mod figures;
 pub mod handoff;
 pub mod manifest;
 pub mod notice;
+pub mod order;
 pub mod progress;
 pub mod reject;
 pub mod request;
 pub mod run;
 pub mod spec;
 pub mod stage;
+pub mod staging;
 pub mod store;
 
 pub use error::{ErrorKind, StageError};

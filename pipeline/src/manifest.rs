@@ -14,10 +14,10 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The timing of work that began at `started` and ends now.
-    pub fn since(started: std::time::SystemTime) -> Self {
+    /// The timing of work that began at one moment and ended at another.
+    pub fn between(started: std::time::SystemTime, ended: std::time::SystemTime) -> Self {
         let started_ms = started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let duration_ms = started.elapsed().unwrap_or_default().as_millis();
+        let duration_ms = ended.duration_since(started).unwrap_or_default().as_millis();
         Self { started_ms: saturate(started_ms), duration_ms: saturate(duration_ms) }
     }
 }
@@ -92,6 +92,13 @@ pub struct ExtractManifest {
     pub code_version: String,
 }
 
+impl ExtractManifest {
+    /// The keys and sizes of what is staged.
+    pub fn staged(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.parts.iter().map(|part| (part.key.as_str(), part.bytes))
+    }
+}
+
 /// One final file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
@@ -133,6 +140,13 @@ pub struct TransformManifest {
     pub code_version: String,
 }
 
+impl TransformManifest {
+    /// The keys and sizes of what is staged.
+    pub fn staged(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.files.iter().map(|file| (file.staged.as_str(), file.bytes))
+    }
+}
+
 /// A file of the table, as the commit names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedFile {
@@ -149,6 +163,10 @@ pub struct CommittedFile {
 pub struct CommitManifest {
     /// The run whose files are current.
     pub run: Run,
+    /// How many commits of the key came before. It is part of the files' names, so that no removal of what an earlier
+    /// commit brought, however late, meets the same files brought again.
+    #[serde(default)]
+    pub generation: u64,
     /// Its files.
     pub files: Vec<CommittedFile>,
     /// Records in the files.

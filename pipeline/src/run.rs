@@ -5,6 +5,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{request::RunRequest, stage::Stage, store::ObjectRef};
 
+/// Where data on its way through the stages is in the work bucket.
+pub const STAGED_PREFIX: &str = "staged/";
+
 /// The object that a run reads, pinned to one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -63,6 +66,17 @@ impl Run {
     /// The key of something that a stage of the run writes into the work bucket.
     pub fn stage_key(&self, stage: Stage, name: &str) -> String {
         format!("{}{}/{name}", self.prefix(), stage.name().to_lowercase())
+    }
+
+    /// The prefix of what the run's stages make for each other under its present spec; ends in `/`. Once the run is
+    /// loaded nobody needs it.
+    pub fn staged_prefix(&self) -> String {
+        format!("{STAGED_PREFIX}{}/{}/", self.id, self.spec_short())
+    }
+
+    /// The key of something that a stage of the run makes for itself or the next.
+    pub fn staged_key(&self, stage: Stage, name: &str) -> String {
+        format!("{}{}/{name}", self.staged_prefix(), stage.name().to_lowercase())
     }
 
     /// The key of the run's pinned spec in the work bucket.

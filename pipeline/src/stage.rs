@@ -1,6 +1,6 @@
 //! The stages of a run and what each is given to work with.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,12 +63,22 @@ pub struct StageContext {
     pub limits: Limits,
     /// The key of `pii: hash`, where the deployment has one.
     pub hash_key: Option<HashKey>,
+    /// The time of day. What a stage writes hangs on it in nothing but timings.
+    pub now: fn() -> SystemTime,
 }
 
 impl StageContext {
     /// A context with all the time it needs, the default limits and no hash key.
     pub fn new(stores: Arc<dyn Stores>, buckets: Buckets, progress: Arc<dyn Progress>) -> Self {
-        Self { stores, buckets, progress, budget: Arc::new(Unhurried), limits: Limits::default(), hash_key: None }
+        Self {
+            stores,
+            buckets,
+            progress,
+            budget: Arc::new(Unhurried),
+            limits: Limits::default(),
+            hash_key: None,
+            now: SystemTime::now,
+        }
     }
 }
 
@@ -82,13 +92,24 @@ pub struct Limits {
     pub batch_records: usize,
     /// The staged parts that row-wise SQL takes between two checkpoints.
     pub group_parts: usize,
+    /// The most bytes of a source that one request asks for.
+    pub range_bytes: u64,
+    /// The most bytes that one request brings to the store, about. S3 takes no parts under 5 MiB.
+    pub upload_bytes: usize,
     /// The memory that SQL over the whole object may use before it spills, in bytes.
     pub sql_memory_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { part_bytes: 64 * 1024 * 1024, batch_records: 8192, group_parts: 16, sql_memory_bytes: 96 * 1024 * 1024 }
+        Self {
+            part_bytes: 64 * 1024 * 1024,
+            batch_records: 8192,
+            group_parts: 16,
+            range_bytes: 4 * 1024 * 1024,
+            upload_bytes: 6 * 1024 * 1024,
+            sql_memory_bytes: 96 * 1024 * 1024,
+        }
     }
 }
 

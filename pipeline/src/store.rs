@@ -2,6 +2,7 @@
 
 mod conditional;
 mod memory;
+mod upload;
 
 use std::{fmt, fmt::Debug, sync::Arc};
 
@@ -11,6 +12,7 @@ pub use conditional::put_if;
 pub use memory::MemoryStores;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+pub use upload::PartsUpload;
 
 use crate::{ErrorKind, StageError};
 
@@ -131,11 +133,40 @@ pub async fn get(stores: &dyn Stores, object: &ObjectRef) -> Result<Option<(Byte
     match stores.bucket(&object.bucket)?.get_opts(&path(&object.key)?, GetOptions::default()).await {
         Ok(result) => {
             let meta = result.meta.clone();
-            Ok(Some((result.bytes().await.map_err(reading)?, meta)))
+            let bytes = result.bytes().await.map_err(reading)?;
+            whole(bytes.len(), meta.size, object)?;
+            Ok(Some((bytes, meta)))
         }
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(reading(error)),
     }
+}
+
+/// A range of an object's bytes.
+///
+/// # Errors
+/// As [`classify`] says; `StoreUnavailable` where other bytes come than were asked for.
+pub async fn get_range(
+    bucket: &dyn ObjectStore,
+    object: &ObjectRef,
+    range: std::ops::Range<u64>,
+) -> Result<Bytes, StageError> {
+    let wanted = range.end.saturating_sub(range.start);
+    let bytes = bucket
+        .get_range(&path(&object.key)?, range)
+        .await
+        .map_err(|error| classify(error, &format!("cannot read {object}")))?;
+    whole(bytes.len(), wanted, object)?;
+    Ok(bytes)
+}
+
+/// A body that ends early without an error would pass for the whole.
+fn whole(came: usize, wanted: u64, object: &ObjectRef) -> Result<(), StageError> {
+    if came as u64 == wanted {
+        return Ok(());
+    }
+    let message = format!("{came} bytes of {object} came where there are {wanted}");
+    Err(StageError::new(ErrorKind::StoreUnavailable, message))
 }
 
 /// Writes a small object, replacing what is there.

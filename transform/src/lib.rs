@@ -6,8 +6,6 @@ mod files;
 mod round;
 mod sql;
 
-use std::time::SystemTime;
-
 use futures::{FutureExt, future::BoxFuture};
 pub use sql::{Checked, check};
 use stepwell_pipeline::{
@@ -16,6 +14,7 @@ use stepwell_pipeline::{
     manifest::{ExtractManifest, TransformManifest},
     spec::CheckedSpec,
     stage::{Stage, StageContext},
+    staging,
     store::{self, ObjectRef},
 };
 
@@ -26,7 +25,8 @@ use stepwell_pipeline::{
 /// at its checkpoint; at least one group is done in each round. SQL over the whole object, such as aggregates, joins,
 /// windows and sorting, and `dedupe` take one round, and spill to temporary storage what does not fit into the memory.
 ///
-/// Repeated for the same run and spec, it finds its own manifest and does nothing.
+/// Repeated for the same run and spec, it finds its own manifest and does nothing, unless the run needs files that are
+/// gone.
 ///
 /// # Errors
 /// `InvalidInput` where what `extract` left or a reference table is gone, `InvalidSpec` for SQL that does not fit the
@@ -44,17 +44,19 @@ async fn transform_round(
     context: &StageContext,
     extracted: Extracted,
 ) -> Result<Round<Transformed, Extracted>, StageError> {
-    let started = SystemTime::now();
+    let started = (context.now)();
     let work = &context.buckets.work;
     let run = &extracted.run;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Transform, "manifest.json"));
-    if let Some(manifest) = store::get_json::<TransformManifest>(&*context.stores, &manifest_ref).await? {
+    let spec = CheckedSpec::pinned(context, run).await?;
+    if let Some(manifest) = store::get_json::<TransformManifest>(&*context.stores, &manifest_ref).await?
+        && staging::serves(context, &spec, run, Stage::Transform, manifest.staged()).await?
+    {
         tracing::info!(run = run.id, "transform was finished by an earlier execution");
         context.progress.started(Stage::Transform, None);
         context.progress.finished(Stage::Transform, true);
         return Ok(Round::Done(transformed(&extracted, manifest, manifest_ref.key)));
     }
-    let spec = CheckedSpec::pinned(context, run).await?;
     let source: ExtractManifest =
         store::get_json(&*context.stores, &ObjectRef::new(work, &extracted.manifest)).await?.ok_or_else(|| {
             let message = format!("s3://{work}/{} is gone; start a new execution for the object", extracted.manifest);

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use stepwell_pipeline::{
@@ -57,7 +58,7 @@ pub(crate) async fn run(
         code_version: CODE_VERSION.to_owned(),
     };
     let checkpoint_ref =
-        ObjectRef::new(&context.buckets.work, source.run.stage_key(Stage::Transform, "checkpoint.json"));
+        ObjectRef::new(&context.buckets.work, source.run.staged_key(Stage::Transform, "checkpoint.json"));
     let kept = match groups.len() {
         0 | 1 => None,
         _ => store::get_json::<Checkpoint>(&*context.stores, &checkpoint_ref).await?,
@@ -65,7 +66,7 @@ pub(crate) async fn run(
     let mut done = kept.filter(|kept| kept.basis == basis).unwrap_or_else(|| Checkpoint {
         basis,
         records_filtered: in_groups.then_some(0),
-        timing: Timing::since(started),
+        timing: Timing::between(started, (context.now)()),
         ..Checkpoint::default()
     });
     let earlier_ms = done.timing.duration_ms;
@@ -74,7 +75,7 @@ pub(crate) async fn run(
     for (index, parts) in groups.iter().enumerate().skip(done.groups_done) {
         let group = Group { context, spec, source, references: &references, index, parts };
         done.add(group.write().await?);
-        done.timing.duration_ms = earlier_ms + Timing::since(started).duration_ms;
+        done.timing.duration_ms = earlier_ms + Timing::between(started, (context.now)()).duration_ms;
         if index + 1 < groups.len() {
             store::put_json(&*context.stores, &checkpoint_ref, &done).await?;
             if context.budget.is_spent() {
@@ -132,15 +133,21 @@ impl Group<'_> {
         let layout = Layout::new(&self.source.run, self.index, self.spec);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut files = FileWriter::new(self.context, layout, &query.schema(), threads)?;
-        let mut batches = query.execute()?;
-        while let Some(batch) = batches.next().await {
-            files.write(batch.map_err(sql::failed)?).await?;
+        if let Err(error) = write_all(&mut files, query.execute()?).await {
+            files.abort().await;
+            return Err(error);
         }
-        drop(batches);
         let files = files.finish().await?;
         let accepted = self.parts.iter().map(|part| part.records).sum();
         let written = files.iter().map(|file| file.records).sum();
         let counts = query.reconcile(accepted, scanned.get(), written, self.spec.dedupe.is_some())?;
         Ok((files, counts))
     }
+}
+
+async fn write_all(files: &mut FileWriter, mut batches: SendableRecordBatchStream) -> Result<(), StageError> {
+    while let Some(batch) = batches.next().await {
+        files.write(batch.map_err(sql::failed)?).await?;
+    }
+    Ok(())
 }

@@ -54,14 +54,14 @@ impl PartWriter {
             Some(part) => part,
             None => OpenPart {
                 encoder: encoder(batch.schema_ref())?,
-                upload: self.target.create(&format!("part-{:05}.arrow", self.parts.len()))?,
+                upload: self.target.create(self.target.object(&format!("part-{:05}.arrow", self.parts.len())))?,
                 records: 0,
             },
         };
-        part.encoder.write(batch).map_err(encoding)?;
-        part.records += batch.num_rows() as u64;
-        let written = mem::replace(part.encoder.get_mut(), self.buffers.empty());
-        part.upload.write(self.buffers.bytes(written)).await?;
+        if let Err(error) = part.write(batch, &self.buffers).await {
+            part.upload.abort().await;
+            return Err(error);
+        }
         let is_full = part.upload.bytes >= self.part_bytes;
         if is_full {
             self.parts.push(part.finish().await?);
@@ -69,6 +69,13 @@ impl PartWriter {
             self.open = Some(part);
         }
         Ok(is_full)
+    }
+
+    /// Gives up the part that is begun.
+    pub(crate) async fn abort(&mut self) {
+        if let Some(part) = self.open.take() {
+            part.upload.abort().await;
+        }
     }
 
     /// Whether a part is begun and not ended.
@@ -90,6 +97,13 @@ impl PartWriter {
 }
 
 impl OpenPart {
+    async fn write(&mut self, batch: &RecordBatch, buffers: &Buffers) -> Result<(), StageError> {
+        self.encoder.write(batch).map_err(encoding)?;
+        self.records += batch.num_rows() as u64;
+        let written = mem::replace(self.encoder.get_mut(), buffers.empty());
+        self.upload.write(buffers.bytes(written)).await
+    }
+
     async fn finish(mut self) -> Result<Part, StageError> {
         self.encoder.finish().map_err(encoding)?;
         self.upload.write(mem::take(self.encoder.get_mut())).await?;

@@ -185,7 +185,7 @@ impl Pieces {
 
     /// Puts the whole together. Returns its key.
     async fn finish(&mut self, target: &Target) -> Result<String, StageError> {
-        let mut whole = target.create(&self.name)?;
+        let mut whole = target.create(target.kept(&self.name))?;
         for number in 0..self.stored {
             whole.write(read(target, &self.piece(number)).await?).await?;
         }

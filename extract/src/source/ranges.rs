@@ -7,11 +7,8 @@ use tokio::task::JoinHandle;
 
 use crate::buffers::Buffers;
 
-/// The bytes of one ranged GET.
-///
-/// Three of 4 MiB in flight cover the delay to the first byte (some 50 ms) at 240 MB/s, three times what a function's
+/// Three ranges of 4 MiB in flight cover the delay to the first byte (some 50 ms) at 240 MB/s, three times what a function's
 /// network gives, and hold 16 MiB with the one that is being read.
-const RANGE_BYTES: u64 = 4 * 1024 * 1024;
 const RANGES_IN_FLIGHT: usize = 3;
 
 /// A pinned object.
@@ -20,6 +17,7 @@ pub(crate) struct Object {
     bucket: Arc<dyn ObjectStore>,
     path: Path,
     source: Arc<Source>,
+    range_bytes: u64,
     buffers: Buffers,
 }
 
@@ -29,13 +27,19 @@ impl Object {
             bucket: context.stores.bucket(&source.bucket)?,
             path: store::path(&source.key)?,
             source: Arc::new(source.clone()),
-            buffers: Buffers::new(RANGE_BYTES as usize),
+            range_bytes: context.limits.range_bytes.max(1),
+            buffers: Buffers::new(usize::try_from(context.limits.range_bytes).unwrap_or(usize::MAX)),
         })
     }
 
     /// The object's size in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.source.size
+    }
+
+    /// The most bytes that one request asks for.
+    pub(crate) fn range_bytes(&self) -> u64 {
+        self.range_bytes
     }
 
     /// The object's key.
@@ -105,7 +109,7 @@ impl Ranges {
     /// The next bytes, or nothing at the end of the range.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, StageError> {
         while self.fetching.len() < RANGES_IN_FLIGHT && self.rest.start < self.rest.end {
-            let range = self.rest.start..self.rest.end.min(self.rest.start + RANGE_BYTES);
+            let range = self.rest.start..self.rest.end.min(self.rest.start + self.object.range_bytes);
             self.rest.start = range.end;
             let object = self.object.clone();
             self.fetching.push_back(tokio::spawn(async move { object.read(range).await }));

@@ -165,12 +165,26 @@ impl OpenFile {
         Ok(())
     }
 
+    /// Gives the file up.
+    pub(super) async fn abort(self) {
+        self.upload.abort().await;
+    }
+
     pub(super) async fn finish(mut self, encoder: &Encoder) -> Result<DataFile, StageError> {
-        self.end_row_group(encoder).await?;
-        self.writer.finish().map_err(encoding_failed)?;
-        self.upload.write(self.sink.take()).await?;
+        if let Err(error) = self.write_footer(encoder).await {
+            self.upload.abort().await;
+            return Err(error);
+        }
         let bytes = self.upload.finish().await?;
         Ok(DataFile { staged: self.staged, path: self.path, records: self.records, bytes })
+    }
+}
+
+impl OpenFile {
+    async fn write_footer(&mut self, encoder: &Encoder) -> Result<(), StageError> {
+        self.end_row_group(encoder).await?;
+        self.writer.finish().map_err(encoding_failed)?;
+        self.upload.write(self.sink.take()).await
     }
 }
 

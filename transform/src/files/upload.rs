@@ -1,13 +1,14 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
-use stepwell_pipeline::{ErrorKind, StageError, store};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    store::{self, PartsUpload},
+};
 
 use super::pages::{Held, PagePool};
 
-/// A file of fewer bytes goes up in one request; a larger one in parts of this size. S3 wants at least 5 MiB.
-const PART_BYTES: usize = 6 * 1024 * 1024;
 /// So many parts are under way while the next is gathered.
 const PARTS_UNDER_WAY: usize = 1;
 
@@ -18,13 +19,15 @@ pub(super) struct Upload {
     path: Path,
     pending: Vec<Held>,
     pending_bytes: usize,
-    multipart: Option<WriteMultipart>,
+    parts: Option<PartsUpload>,
+    /// A file of fewer bytes goes up in one request; a larger one in parts of about this size.
+    part_bytes: usize,
     bytes: u64,
 }
 
 impl Upload {
-    pub(super) fn new(bucket: Arc<dyn ObjectStore>, pool: Arc<PagePool>, path: Path) -> Self {
-        Self { bucket, pool, path, pending: Vec::new(), pending_bytes: 0, multipart: None, bytes: 0 }
+    pub(super) fn new(bucket: Arc<dyn ObjectStore>, pool: Arc<PagePool>, path: Path, part_bytes: usize) -> Self {
+        Self { bucket, pool, path, pending: Vec::new(), pending_bytes: 0, parts: None, part_bytes, bytes: 0 }
     }
 
     /// The file's bytes so far.
@@ -42,44 +45,43 @@ impl Upload {
         self.pending_bytes += bytes.len();
         let held = self.pool.hold(bytes).map_err(|error| self.lost(error))?;
         self.pending.push(held);
-        if self.pending_bytes >= PART_BYTES { self.send().await } else { Ok(()) }
+        if self.pending_bytes >= self.part_bytes { self.send().await } else { Ok(()) }
     }
 
     /// Returns the file's size.
     pub(super) async fn finish(mut self) -> Result<u64, StageError> {
-        if self.multipart.is_some() {
+        if self.parts.is_some() && self.pending_bytes > 0 {
             self.send().await?;
         }
-        match self.multipart.take() {
-            Some(multipart) => multipart.finish().await.map(|_| ()),
+        let written = match self.parts.take() {
+            Some(parts) => parts.complete().await,
             None => {
                 let pages = self.release()?;
                 self.bucket.put(&self.path, pages.into_iter().collect::<PutPayload>()).await.map(|_| ())
             }
-        }
-        .map_err(|error| self.unwritten(error))?;
+        };
+        written.map_err(|error| self.unwritten(error))?;
         Ok(self.bytes)
+    }
+
+    /// Gives the file up.
+    pub(super) async fn abort(mut self) {
+        if let Some(parts) = self.parts.take() {
+            parts.abort().await;
+        }
     }
 
     async fn send(&mut self) -> Result<(), StageError> {
         let pages = self.release()?;
-        let mut multipart = match self.multipart.take() {
-            Some(multipart) => multipart,
+        let mut parts = match self.parts.take() {
+            Some(parts) => parts,
             None => {
-                let begun = self.bucket.put_multipart(&self.path).await.map_err(|error| self.unwritten(error))?;
-                WriteMultipart::new_with_chunk_size(begun, PART_BYTES)
+                let begun = PartsUpload::begin(&self.bucket, &self.path, PARTS_UNDER_WAY).await;
+                begun.map_err(|error| self.unwritten(error))?
             }
         };
-        for page in pages {
-            if let Err(error) = multipart.wait_for_capacity(PARTS_UNDER_WAY).await {
-                let unwritten = self.unwritten(error);
-                // What went up already would be kept, and paid for; the error itself matters more.
-                let _ = multipart.abort().await;
-                return Err(unwritten);
-            }
-            multipart.put(page);
-        }
-        self.multipart = Some(multipart);
+        parts.part(pages.into_iter().collect()).await.map_err(|error| self.unwritten(error))?;
+        self.parts = Some(parts);
         Ok(())
     }
 

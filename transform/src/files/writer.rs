@@ -82,6 +82,7 @@ impl Layout {
 pub(crate) struct FileWriter {
     layout: Layout,
     bucket: Arc<dyn ObjectStore>,
+    upload_bytes: usize,
     partitioner: Partitioner,
     encoder: Encoder,
     pool: Arc<PagePool>,
@@ -130,6 +131,7 @@ impl FileWriter {
         Ok(Self {
             layout,
             bucket: context.stores.bucket(&context.buckets.work)?,
+            upload_bytes: context.limits.upload_bytes.max(1),
             shelves: Shelves::new(partitioner.schema(), pool.clone()),
             partitioner,
             encoder: Encoder::new(threads),
@@ -158,17 +160,32 @@ impl FileWriter {
 
     /// Returns the files, by partition.
     pub(crate) async fn finish(mut self) -> Result<Vec<DataFile>, StageError> {
+        if let Err(error) = self.finish_files().await {
+            self.abort().await;
+            return Err(error);
+        }
+        Ok(self.finished)
+    }
+
+    /// Gives up the files that are not finished.
+    pub(crate) async fn abort(self) {
+        for file in self.open.into_values() {
+            file.abort().await;
+        }
+    }
+
+    async fn finish_files(&mut self) -> Result<(), StageError> {
         self.write_gathered().await?;
         for directory in self.shelves.directories() {
             self.write_shelf(&directory).await?;
             self.finish_file(&directory).await?;
         }
         self.settle().await?;
-        for (_, file) in mem::take(&mut self.open) {
+        while let Some((_, file)) = self.open.pop_first() {
             self.finished.push(file.finish(&self.encoder).await?);
         }
         self.finished.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(self.finished)
+        Ok(())
     }
 
     async fn write_gathered(&mut self) -> Result<(), StageError> {
@@ -286,8 +303,8 @@ impl FileWriter {
         let name = format!("{}-{:05}-{number:05}.parquet", self.layout.run.file_stem(), self.layout.group);
         *number += 1;
         let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
-        let staged = self.layout.run.stage_key(Stage::Transform, &path);
-        let upload = Upload::new(self.bucket.clone(), self.pool.clone(), store::path(&staged)?);
+        let staged = self.layout.run.staged_key(Stage::Transform, &path);
+        let upload = Upload::new(self.bucket.clone(), self.pool.clone(), store::path(&staged)?, self.upload_bytes);
         let properties = self.properties.clone().unwrap_or_default();
         let pages = FilePages::new(self.pool.clone());
         OpenFile::new(&schema::of_file(&self.partitioner.schema()), &properties, pages, upload, staged, path)

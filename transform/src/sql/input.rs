@@ -148,12 +148,12 @@ impl PartReader {
         let reading = |error| store::classify(error, &format!("cannot read {object}"));
         let size = bucket.head(&path).await.map_err(reading)?.size;
         let trailer_start = size.checked_sub(TRAILER_BYTES).ok_or_else(|| torn(&object, "it is too short"))?;
-        let trailer = bucket.get_range(&path, trailer_start..size).await.map_err(reading)?;
+        let trailer = store::get_range(&*bucket, &object, trailer_start..size).await?;
         let trailer: [u8; 10] = trailer.as_ref().try_into().map_err(|_| torn(&object, "it is too short"))?;
         let footer_bytes = read_footer_length(trailer).map_err(|error| torn(&object, &error.to_string()))? as u64;
         let footer_start =
             trailer_start.checked_sub(footer_bytes).ok_or_else(|| torn(&object, "its footer is torn"))?;
-        let footer = bucket.get_range(&path, footer_start..trailer_start).await.map_err(reading)?;
+        let footer = store::get_range(&*bucket, &object, footer_start..trailer_start).await?;
         let footer = root_as_footer(&footer).map_err(|error| torn(&object, &error.to_string()))?;
         let schema = footer.schema().map(fb_to_schema).ok_or_else(|| torn(&object, "its footer has no schema"))?;
         let schema = Arc::new(schema);
@@ -194,10 +194,7 @@ async fn read_block(bucket: &dyn ObjectStore, object: &ObjectRef, block: &Block)
     let start = u64::try_from(block.offset()).map_err(|_| torn(object, "a block lies before its start"))?;
     let length = i64::from(block.metaDataLength()) + block.bodyLength();
     let length = u64::try_from(length).map_err(|_| torn(object, "a block has no length"))?;
-    bucket
-        .get_range(&store::path(&object.key)?, start..start + length)
-        .await
-        .map_err(|error| store::classify(error, &format!("cannot read {object}")))
+    store::get_range(bucket, object, start..start + length).await
 }
 
 fn torn(object: &ObjectRef, why: &str) -> StageError {

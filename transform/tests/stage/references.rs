@@ -83,6 +83,7 @@ async fn only_what_is_current_of_a_table_of_our_own_is_read() {
     }
     let commit = CommitManifest {
         run: run_of("other"),
+        generation: 0,
         files: committed,
         records_loaded: 1,
         bytes_loaded: 1,

@@ -1,13 +1,15 @@
+//! The order of versions of one key.
+
 use std::cmp::Ordering;
 
-use stepwell_pipeline::run::Source;
+use crate::run::Source;
 
 /// Which of two versions of one key is the newer.
 ///
 /// S3 promises no order of events. Sequencers of one key compare as hexadecimal strings, the shorter right-padded with
 /// zeros (S3 user guide, "Event message structure"). Runs that no event started have none: then the time of the
 /// version counts.
-pub(crate) fn compare(one: &Source, other: &Source) -> Ordering {
+pub fn compare(one: &Source, other: &Source) -> Ordering {
     match (&one.sequencer, &other.sequencer) {
         (Some(one), Some(other)) => compare_sequencers(one, other),
         _ => one.modified_ms.cmp(&other.modified_ms),

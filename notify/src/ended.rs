@@ -1,0 +1,84 @@
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stepwell_pipeline::{
+    failure::{CaughtError, ExecutionContext},
+    handoff,
+    notice::{Notice, Outcome},
+    request::RunRequest,
+    store::ObjectRef,
+};
+
+use crate::{
+    advice::of_other,
+    figures::{file_name, table},
+};
+
+/// The detail of an event that an execution's status changed (Step Functions Developer Guide, "Automating Step Functions
+/// event delivery with EventBridge").
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ended {
+    execution_arn: String,
+    name: String,
+    status: String,
+    /// As text; absent where it is too large for an event.
+    #[serde(default)]
+    input: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    cause: Option<String>,
+    #[serde(default)]
+    redrive_count: Option<u64>,
+}
+
+impl Ended {
+    /// Whether the execution ended without success.
+    pub(crate) fn is_failure(&self) -> bool {
+        ["FAILED", "TIMED_OUT", "ABORTED"].contains(&self.status.as_str())
+    }
+
+    /// The execution, as the state machine names it.
+    pub(crate) fn execution(&self) -> ExecutionContext {
+        ExecutionContext {
+            id: self.execution_arn.clone(),
+            name: self.name.clone(),
+            redrive_count: self.redrive_count.unwrap_or_default(),
+        }
+    }
+
+    /// The notice of it.
+    pub(crate) fn notice(&self) -> Notice {
+        let input: Value = self.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
+        let request: Option<RunRequest> = handoff::parse(&input).ok();
+        let object = request.as_ref().map(|request| ObjectRef::new(&request.bucket, &request.key));
+        let pipeline = request.and_then(|request| request.pipeline);
+        let who = pipeline.as_deref().unwrap_or("a run");
+        let verb = match self.status.as_str() {
+            "TIMED_OUT" => "took too long",
+            "ABORTED" => "was stopped",
+            _ => "failed",
+        };
+        let name = self.error.as_deref().unwrap_or(&self.status);
+        let caught = CaughtError { error: name.to_owned(), cause: self.cause.clone().unwrap_or_default() };
+        let what = object.as_ref().map_or_else(|| "an input that names no object".to_owned(), ToString::to_string);
+        let subject = match &object {
+            Some(object) => format!("{who} {verb}: {name}: {}", file_name(object)),
+            None => format!("{who} {verb}: {name}"),
+        };
+        let advice = match self.status.as_str() {
+            "ABORTED" => "somebody stopped the execution. If the object is to be loaded, press Redrive.",
+            _ => of_other(name),
+        };
+        let message = caught.message();
+        let mut text = format!("{who} {verb} on {what}.\n\n{name}: {message}\n\nWhat to do: {advice}\n\n");
+        text.push_str(&table(&[("Execution", self.name.clone()), ("", self.execution_arn.clone())]));
+        let detail = json!({
+            "outcome": Outcome::Failed,
+            "error": { "name": name, "message": message },
+            "execution": self.execution(),
+            "input": input,
+        });
+        Notice { outcome: Outcome::Failed, pipeline, subject, text, detail }
+    }
+}
