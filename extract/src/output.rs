@@ -56,7 +56,15 @@ impl Target {
 
     fn create(&self, object: ObjectRef) -> Result<Upload, StageError> {
         let bucket: Arc<dyn ObjectStore> = self.stores.bucket(&object.bucket)?;
-        Ok(Upload { object, bucket, upload_bytes: self.upload_bytes, pending: Vec::new(), pending_bytes: 0, parts: None, bytes: 0 })
+        Ok(Upload {
+            object,
+            bucket,
+            upload_bytes: self.upload_bytes,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            parts: None,
+            bytes: 0,
+        })
     }
 
     pub(crate) async fn put(&self, name: &str, bytes: impl Into<Bytes>) -> Result<(), StageError> {

@@ -8,7 +8,11 @@ use std::{
     thread,
 };
 
-use rand::{Rng, SeedableRng, rngs::SmallRng, seq::{IndexedRandom, SliceRandom}};
+use rand::{
+    Rng, SeedableRng,
+    rngs::SmallRng,
+    seq::{IndexedRandom, SliceRandom},
+};
 
 use crate::{
     call::{Call, Fault, Recovery},

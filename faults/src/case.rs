@@ -12,7 +12,7 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use stepwell_pipeline::request::RunRequest;
-use stepwell_statemachine::{ETL, Execution, Invoke, ExecutionInfo, Ports, StateMachine, Status};
+use stepwell_statemachine::{ETL, Execution, ExecutionInfo, Invoke, Ports, StateMachine, Status};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -264,7 +264,8 @@ impl Course<'_> {
         for step in steps {
             match step {
                 Step::Publish(spec) => {
-                    let at = stepwell_pipeline::store::ObjectRef::new(WORK, format!("pipelines/{}.yaml", spec.pipeline));
+                    let at =
+                        stepwell_pipeline::store::ObjectRef::new(WORK, format!("pipelines/{}.yaml", spec.pipeline));
                     self.world.change(|state| state.put(&at, spec.text().into()));
                     self.model.publish(spec.clone());
                 }
@@ -318,7 +319,12 @@ impl Course<'_> {
     }
 
     /// Runs a version until it ends as expected; then what somebody uploaded meanwhile.
-    async fn run_version(&mut self, pipeline: &'static str, version: &Version, expected: Expected) -> Result<(), String> {
+    async fn run_version(
+        &mut self,
+        pipeline: &'static str,
+        version: &Version,
+        expected: Expected,
+    ) -> Result<(), String> {
         let intruder = scenario::intruder(version, self.newest);
         let rival = self.rival(&intruder);
         {
@@ -358,7 +364,8 @@ impl Course<'_> {
                 let id = world.look(|state| state.object(&version.place()).and_then(|object| object.version.clone()));
                 let functions = Functions::new(&world, scenario, memory.as_deref());
                 let ports = Ports { invoke: &functions, clock: &world, observer: &(), seed: 0 };
-                let ended = machine.start(execution_info("rival".to_owned()), json!(request(&version, id)), ports).await;
+                let ended =
+                    machine.start(execution_info("rival".to_owned()), json!(request(&version, id)), ports).await;
                 (world.look(State::clone), ended.status == Status::Succeeded)
             })
         }))
@@ -400,7 +407,12 @@ impl Course<'_> {
     /// An execution failed that no fault befell: may it?
     fn unprovoked(&self, execution: &Execution, was_redriven: bool) -> Result<Recovery, String> {
         let told = self.world.look(|state| {
-            state.notices().iter().rev().find(|notice| notice.failed_execution().is_some()).map(|notice| notice.notice.text.clone())
+            state
+                .notices()
+                .iter()
+                .rev()
+                .find(|notice| notice.failed_execution().is_some())
+                .map(|notice| notice.notice.text.clone())
         });
         let advises_redrive = told.is_some_and(|text| text.to_lowercase().contains("press redrive"));
         let is_last_resort = execution.stopped_at.as_ref().is_some_and(|at| at.state == "Failed");
@@ -484,9 +496,9 @@ impl Course<'_> {
         if execution.status == Status::Succeeded {
             self.succeeded += 1;
             self.success_notice_disturbed |= self.functions.take_disturbed().somehow || self.has_weather;
-            let told = self.world.look(|state| {
-                state.notices().iter().filter(|notice| notice.failed_execution().is_none()).count()
-            });
+            let told = self
+                .world
+                .look(|state| state.notices().iter().filter(|notice| notice.failed_execution().is_none()).count());
             if told != self.succeeded && !self.success_notice_disturbed {
                 return Err(format!("{} executions succeeded, but {told} notices say so", self.succeeded));
             }
@@ -512,7 +524,12 @@ impl Course<'_> {
         let fired = self.world.lock().fired.clone();
         self.upload_disturbed = oracle::may_leave_uploads(&fired) || self.has_weather;
         let inner = self.world.lock();
-        let basis = hash_of(&(inner.state.identity(inner.now_micros, true), &self.model, self.upload_disturbed, inner.state.uploads().count()));
+        let basis = hash_of(&(
+            inner.state.identity(inner.now_micros, true),
+            &self.model,
+            self.upload_disturbed,
+            inner.state.uploads().count(),
+        ));
         if self.memory.is_some() && self.lab.verified.borrow().contains(&basis) {
             return Ok(());
         }

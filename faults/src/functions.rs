@@ -18,7 +18,7 @@ use stepwell_pipeline::{
     StageError, handoff,
     progress::Unwatched,
     request::RunRequest,
-    stage::{Budget, Buckets, Limits, StageContext},
+    stage::{Buckets, Budget, Limits, StageContext},
 };
 use stepwell_statemachine::{Invoke, TaskError};
 
@@ -222,8 +222,7 @@ impl<'a> Functions<'a> {
         };
         let outside = Arc::new(Outside::new(&self.world, invocation));
         let [landing, work, lake] = [LANDING, WORK, LAKE].map(str::to_owned);
-        let mut context =
-            StageContext::new(outside.clone(), Buckets { landing, work, lake }, Arc::new(Unwatched));
+        let mut context = StageContext::new(outside.clone(), Buckets { landing, work, lake }, Arc::new(Unwatched));
         context.limits = self.limits;
         context.now = epoch;
         if self.hurried {
@@ -284,12 +283,7 @@ impl Invoke for Functions<'_> {
     }
 }
 
-async fn call(
-    function: &str,
-    context: &StageContext,
-    outside: &Outside,
-    input: Value,
-) -> Result<Value, TaskError> {
+async fn call(function: &str, context: &StageContext, outside: &Outside, input: Value) -> Result<Value, TaskError> {
     let result = match function {
         "extract" => answer(async { stepwell_extract::extract(context, RunRequest::parse(&input)?).await }.await),
         "transform" => answer(async { stepwell_transform::transform(context, handoff::parse(&input)?).await }.await),

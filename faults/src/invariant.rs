@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use stepwell_pipeline::{manifest::CommitManifest, store::ObjectRef};
 
-use crate::{
-    state::State,
-    world::LAKE,
-};
+use crate::{state::State, world::LAKE};
 
 /// Says what is wrong: a commit document that names a file that is not there. `seen` keeps what documents name.
 pub(crate) fn broken(state: &State, seen: &mut BTreeMap<String, Arc<Vec<String>>>) -> Option<String> {

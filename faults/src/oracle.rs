@@ -72,8 +72,8 @@ impl Oracle {
         let mut named = BTreeSet::new();
         let mut documents: Vec<CommitManifest> = Vec::new();
         for (key, object) in state.objects(LAKE, &commits) {
-            let document: CommitManifest =
-                serde_json::from_slice(&object.bytes).map_err(|error| format!("{key} is no commit document: {error}"))?;
+            let document: CommitManifest = serde_json::from_slice(&object.bytes)
+                .map_err(|error| format!("{key} is no commit document: {error}"))?;
             named.extend(document.keys());
             documents.push(document);
         }
@@ -159,7 +159,10 @@ fn check_documents(documents: &[CommitManifest], model: &Model, pipeline: &str) 
         };
         if !documents.iter().any(|document| fits(&document)) {
             let found: Vec<_> = documents.iter().map(|document| &document.run).collect();
-            return Err(format!("no commit document is that of upload {} of {}: {found:?}", version.number, version.key));
+            return Err(format!(
+                "no commit document is that of upload {} of {}: {found:?}",
+                version.number, version.key
+            ));
         }
     }
     Ok(())
@@ -206,7 +209,8 @@ fn check_work(state: &State, model: &Model) -> Result<(), String> {
             wanted.extend(
                 ["extract/manifest.json", "transform/manifest.json", "report.json", "report.html"].map(str::to_owned),
             );
-            let is_failed = model.failed.iter().any(|failed| failed.key == version.key && failed.etag() == version.etag());
+            let is_failed =
+                model.failed.iter().any(|failed| failed.key == version.key && failed.etag() == version.etag());
             if !is_failed && staged.contains(&(run.clone(), spec.clone())) {
                 return Err(format!("the run {run} succeeded, but its staged data is left"));
             }
@@ -248,8 +252,7 @@ fn check_report(report: &str, spec: &Spec, version: &Version) -> Result<(), Stri
     let report: Report = serde_json::from_str(report).map_err(|error| format!("the report cannot be read: {error}"))?;
     let count = |number: usize| number as u64;
     let (accepted, loaded) = (count(version.accepted().len()), count(version.loaded(spec).len()));
-    let wanted =
-        [count(version.lines.len()), count(version.rejected().len()), accepted, loaded, accepted - loaded];
+    let wanted = [count(version.lines.len()), count(version.rejected().len()), accepted, loaded, accepted - loaded];
     let told = [
         report.records_read,
         report.records_rejected,

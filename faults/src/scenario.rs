@@ -1,11 +1,7 @@
 //! Scenarios: what happens outside, and a model of what the destination must hold afterwards. The model knows nothing
 //! of Stepwell but its promise.
 
-use std::{
-    collections::BTreeMap,
-    io::Write as _,
-    sync::LazyLock,
-};
+use std::{collections::BTreeMap, io::Write as _, sync::LazyLock};
 
 use bytes::Bytes;
 use stepwell_pipeline::store::ObjectRef;
@@ -347,7 +343,15 @@ pub static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         scenario(
             "reverted",
             "a spec that was changed and is changed back, each time with a new execution",
-            vec![Step::Publish(spec()), upload(&one), run(&one), Step::Publish(mended), run(&one), Step::Publish(spec()), run(&one)],
+            vec![
+                Step::Publish(spec()),
+                upload(&one),
+                run(&one),
+                Step::Publish(mended),
+                run(&one),
+                Step::Publish(spec()),
+                run(&one),
+            ],
         ),
         scenario("gzip", "a compressed object", vec![Step::Publish(spec()), upload(&gzip), run(&gzip)]),
         scenario(

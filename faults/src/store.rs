@@ -1,6 +1,12 @@
 //! The ports of a stage onto the world: buckets and a notifier that fail where the case says so.
 
-use std::{fmt, sync::{Arc, atomic::{AtomicUsize, Ordering}}};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -8,16 +8,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::Value;
 use stepwell_pipeline::store::ObjectRef;
-use stepwell_statemachine::{
-    Clock,
-    clock::TaskFuture,
-    interpreter::TaskError,
-};
+use stepwell_statemachine::{Clock, clock::TaskFuture, interpreter::TaskError};
 use tokio::sync::Notify;
 
 use crate::{

@@ -42,7 +42,11 @@ pub(crate) async fn write(
         rejects: source.rejects,
         reasons: source.reasons,
         profile: source.profile,
-        timings: Timings { extract: source.timing, transform: staged.timing, load: Timing::between(started, (context.now)()) },
+        timings: Timings {
+            extract: source.timing,
+            transform: staged.timing,
+            load: Timing::between(started, (context.now)()),
+        },
         code_version: CODE_VERSION.to_owned(),
     };
     let key = format!("{}report.json", run.prefix());

@@ -49,8 +49,7 @@ impl Ended {
 
     /// The notice of it.
     pub(crate) fn notice(&self) -> Notice {
-        let input: Value =
-            self.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
+        let input: Value = self.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
         let request: Option<RunRequest> = handoff::parse(&input).ok();
         let object = request.as_ref().map(|request| ObjectRef::new(&request.bucket, &request.key));
         let pipeline = request.and_then(|request| request.pipeline);

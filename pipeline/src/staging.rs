@@ -28,8 +28,11 @@ pub async fn serves<'a>(
     stage: Stage,
     staged: impl Iterator<Item = (&'a str, u64)>,
 ) -> Result<bool, StageError> {
-    let found: BTreeMap<String, u64> =
-        list(context, &run.staged_key(stage, "")).await?.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect();
+    let found: BTreeMap<String, u64> = list(context, &run.staged_key(stage, ""))
+        .await?
+        .into_iter()
+        .map(|meta| (meta.location.to_string(), meta.size))
+        .collect();
     let mut staged = staged;
     if staged.all(|(key, bytes)| found.get(key) == Some(&bytes)) {
         return Ok(true);

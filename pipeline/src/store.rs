@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 pub use conditional::put_if;
 pub use memory::MemoryStores;
-pub use upload::PartsUpload;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+pub use upload::PartsUpload;
 
 use crate::{ErrorKind, StageError};
 
