@@ -293,16 +293,14 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// A write that comes to pass after a newer version's execution has cleaned up leaves a file until the next
-    /// execution for the key.
+    /// A write that comes to pass after a newer version's execution has cleaned up, and a load that failed for good after
+    /// that, leave files until the next load of the key.
     async fn clean_up(&mut self, violation: String) -> Result<(), String> {
         let fired = self.world.lock().fired.clone();
         let is_any = |kinds: &[FaultKind]| fired.iter().any(|fault| kinds.contains(&fault.kind));
-        let newest = self.model.newest();
-        match newest {
-            Some((pipeline, version))
-                if is_any(&[FaultKind::TimesOut, FaultKind::KilledDuring]) && is_any(&[FaultKind::RivalRuns]) =>
-            {
+        let is_late = is_any(&[FaultKind::TimesOut, FaultKind::KilledDuring]) || !self.model.failed.is_empty();
+        match self.model.newest() {
+            Some((pipeline, version)) if is_late && is_any(&[FaultKind::RivalRuns]) => {
                 self.world.lock().faults.clear();
                 let expected = self.model.run(pipeline, &version).ok_or("the scenario runs what has no spec")?;
                 self.execute(&version, expected).await?;

@@ -113,7 +113,32 @@ fn every_deliberate_bug_is_caught() {
 }
 
 /// What `cargo run --release -p stepwell-faults -- --bugs` found for each bug, in their order.
-const CAUGHT_BY: &[&str] = &[];
+const CAUGHT_BY: &[&str] = &[
+    "reverted:26.rival-runs.redrive",
+    "partitioned:85.rival-runs.redrive",
+    "newer:",
+    "new:",
+    "newer:",
+    "newer:",
+    "newer:",
+    "new:",
+    "late:",
+    "newer:",
+    "new:",
+    "mended:",
+    "too-many-rejects:",
+    "mended:",
+    "rounds:",
+    "rounds:",
+    "rounds:",
+    "rounds:",
+    "unversioned:8.source-replaced.retry",
+    "new:2.wrong-length.retry",
+    "pieces:10.torn.retry",
+    "new:",
+    "too-many-rejects:",
+    "too-many-rejects:12.fails-before.retry",
+];
 
 /// Cases that went wrong once, and what was mended.
 const MENDED: &[(&str, &str)] = &[
@@ -123,6 +148,19 @@ const MENDED: &[(&str, &str)] = &[
     (
         "a late copy comes after the clean-up of a superseded run",
         "gzip:28.times-out.retry,31.rival-runs.replay,36.rival-runs.redrive",
+    ),
+    (
+        "load goes on at once though a copy may still come to pass",
+        "partitioned:55.conflict.redrive,87.rival-runs.retry,89.times-out.retry",
+    ),
+    (
+        "a failed load's copies stay in the table",
+        "unversioned:51.times-out.redrive,52.rival-runs.replay,56.fails-before.replay",
+    ),
+    ("load fails though it is superseded, since its copies were swept", "unversioned:50.rival-runs.replay"),
+    (
+        "a removal meets files of the same name that came back",
+        "returning:6.rival-runs.redrive,15.slow-down.replay,52.rival-runs.retry",
     ),
     ("a part of an upload is lost, and the upload stays", "pieces:10.torn.retry"),
 ];

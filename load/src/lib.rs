@@ -99,15 +99,17 @@ async fn bring(
                 reconcile(staged, &wanted)?;
                 ledger.announce(&wanted).await?;
                 match copy::copy_files(context, table, &staged.files, &wanted.files).await {
-                    Ok(true) => {}
+                    Ok(true) => {
+                        let files = wanted.files.clone();
+                        if ledger.commit(wanted, current).await? {
+                            return Ok(Some((Commit::Committed, files)));
+                        }
+                    }
                     Ok(false) => return Ok(None),
-                    // Whoever committed meanwhile may have removed files on both sides.
-                    Err(_) if ledger.has_moved(current.as_ref()).await? => continue,
+                    // Whoever committed meanwhile may have removed files on both sides. What may still come to pass is
+                    // left to the state machine, which waits.
+                    Err(error) if !error.kind().is_transient() && ledger.has_moved(current.as_ref()).await? => {}
                     Err(error) => return Err(error),
-                }
-                let files = wanted.files.clone();
-                if ledger.commit(wanted, current).await? {
-                    return Ok(Some((Commit::Committed, files)));
                 }
             }
         }
