@@ -73,7 +73,8 @@ fn what_is_remembered_is_what_happens() {
         let remembered = lab.run(case);
         let done = lab.run_in(case, Weather { forgetful: true, ..Weather::default() });
         assert_eq!(remembered.calls, done.calls, "{case}");
-        assert_eq!((remembered.fired, remembered.executions), (done.fired, done.executions), "{case}");
+        // Not the executions: of the last, which must change nothing, it is remembered that it did not.
+        assert_eq!(remembered.fired, done.fired, "{case}");
         assert_eq!(remembered.violation, done.violation, "{case}");
     }
 }
@@ -104,9 +105,6 @@ fn scenarios_reach_every_kind_of_call_but_the_trigger_s() {
 fn deliberate_bugs_are_caught() {
     let lab = Lab::new().expect("a lab");
     for (bug, case) in Bug::ALL.iter().zip(CAUGHT_BY) {
-        if *case == NOT_CAUGHT {
-            continue;
-        }
         let case: Case = case.parse().expect("a case");
         let outcome = lab.run_in(&case, Weather { bug: Some(*bug), ..Weather::default() });
         assert!(outcome.violation.is_some(), "{bug} is not caught by {case}");
@@ -115,17 +113,14 @@ fn deliberate_bugs_are_caught() {
     assert_eq!(Bug::ALL.len(), CAUGHT_BY.len());
 }
 
-/// In place of a case: no case is known yet.
-const NOT_CAUGHT: &str = "";
-
 /// What `cargo run --release -p stepwell-faults -- --bugs` found for each bug, in their order.
 const CAUGHT_BY: &[&str] = &[
-    "reverted:26.rival-runs.redrive",
-    "partitioned:85.rival-runs.redrive",
+    "unversioned:52.rival-runs.retry",
+    "reverted:74.rival-runs.redrive",
     "newer:",
     "new:",
     "newer:",
-    "newer:",
+    "new:",
     "newer:",
     "new:",
     "late:",
@@ -139,11 +134,11 @@ const CAUGHT_BY: &[&str] = &[
     "rounds:",
     "rounds:",
     "late:",
-    NOT_CAUGHT,
-    "pieces:12.conflict.redrive",
+    "rounds:26.wrong-length.retry",
+    "pieces:36.fails-before.redrive",
     "new:",
-    "too-many-rejects:",
-    "too-many-rejects:12.fails-before.redrive",
+    "mended:",
+    "mended:12.fails-before.replay",
 ];
 
 /// Cases that went wrong once, and what was mended.

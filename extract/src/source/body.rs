@@ -38,7 +38,7 @@ pub(crate) struct Body {
 
 enum Stream {
     /// A whole object as it is.
-    Plain { object: Object, packed: Packed },
+    Plain { object: Object, packed: Box<Packed> },
     /// What a thread of its own decompresses, until this is dropped. The end is told, so that a thread that broke off
     /// is not taken for one.
     Decompressed(mpsc::Receiver<Result<Option<Bytes>, StageError>>),
@@ -49,7 +49,7 @@ enum Stream {
 impl Body {
     /// An uncompressed object.
     pub(crate) fn plain(object: &Object, packed: Packed, meter: Arc<Meter>) -> Self {
-        Self { front: None, stream: Stream::Plain { object: object.clone(), packed }, meter }
+        Self { front: None, stream: Stream::Plain { object: object.clone(), packed: Box::new(packed) }, meter }
     }
 
     /// A compressed file; `name` is what messages call it.
@@ -143,7 +143,7 @@ impl Body {
             && bytes > self.front.as_ref().map_or(0, Bytes::len) as u64
         {
             let start = bytes.min(object.size());
-            *packed = Packed { front: None, ranges: Ranges::new(object, start..object.size()) };
+            **packed = Packed { front: None, ranges: Ranges::new(object, start..object.size()) };
             self.front = None;
             self.meter.set_read(start);
             return Ok(());
