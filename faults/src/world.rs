@@ -44,9 +44,12 @@ pub(crate) const LAKE: &str = "lake";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World(Arc<Mutex<Inner>>);
 
-/// An execution of another version that runs in between: it takes a state on, and says whether it succeeded.
+/// What takes a state on from a time, and says whether it succeeded.
+type Execute = dyn Fn(State, u64) -> BoxFuture<'static, (State, bool)> + Send + Sync;
+
+/// An execution of another version that runs in between.
 #[derive(Clone)]
-pub(crate) struct Rival(pub(crate) Arc<dyn Fn(State, u64) -> BoxFuture<'static, (State, bool)> + Send + Sync>);
+pub(crate) struct Rival(pub(crate) Arc<Execute>);
 
 impl fmt::Debug for Rival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,5 @@
 //! Many runs at once on few keys: no commit is lost, and each follows the one before.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod trips;
 
