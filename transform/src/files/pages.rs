@@ -90,9 +90,11 @@ impl Disk {
 
     fn read(&mut self, offset: u64, length: usize) -> io::Result<Bytes> {
         let Some(file) = &mut self.file else { return Err(io::Error::other("the temporary file is gone")) };
-        let mut bytes = vec![0; length];
+        let mut bytes = Vec::with_capacity(length);
         file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(&mut bytes)?;
+        if file.take(length as u64).read_to_end(&mut bytes)? != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         self.live_bytes -= length as u64;
         Ok(Bytes::from(bytes))
     }

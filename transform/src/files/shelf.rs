@@ -1,12 +1,12 @@
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, iter, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, RecordBatch},
+    buffer::Buffer,
     compute::concat_batches,
     datatypes::SchemaRef,
-    ipc::{reader::StreamReader, writer::StreamWriter},
+    ipc::{reader::StreamDecoder, writer::StreamWriter},
 };
-use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 
 use super::pages::{Held, PagePool};
@@ -77,7 +77,10 @@ impl Shelves {
         self.memory_bytes -= shelf.memory_bytes;
         self.bytes -= shelf.bytes;
         let pool = self.pool.clone();
-        let stored = shelf.stored.into_iter().flat_map(move |held| read(&pool, held));
+        let stored = shelf.stored.into_iter().flat_map(move |held| match read(&pool, held) {
+            Ok(batches) => batches.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        });
         let batches = stored.chain(shelf.batches.into_iter().map(Ok));
         Some(Coalesced { schema: self.schema.clone(), batches })
     }
@@ -129,11 +132,9 @@ impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Coalesced<I> {
     }
 }
 
-fn read(pool: &PagePool, held: Held) -> Vec<Result<RecordBatch>> {
-    let batches = |bytes: Bytes| StreamReader::try_new(io::Cursor::new(bytes), None);
-    let bytes = pool.release(held).map_err(|error| ParquetError::External(Box::new(error)));
-    match bytes.and_then(|bytes| Ok(batches(bytes)?)) {
-        Ok(reader) => reader.map(|batch| batch.map_err(ParquetError::from)).collect(),
-        Err(error) => vec![Err(error)],
-    }
+/// The records that a pool holds; they share its memory.
+fn read(pool: &PagePool, held: Held) -> Result<Vec<RecordBatch>> {
+    let mut bytes = Buffer::from(pool.release(held)?);
+    let mut decoder = StreamDecoder::new();
+    iter::from_fn(|| decoder.decode(&mut bytes).transpose()).map(|batch| Ok(batch?)).collect()
 }
