@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::{SendableRecordBatchStream, common::spawn_buffered};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use stepwell_pipeline::{
@@ -18,6 +18,9 @@ use crate::{
     files::{FileWriter, Layout},
     sql::{self, InputTable, Query, References},
 };
+
+/// On several cores the SQL goes on while its records are written, and is at most so many batches ahead.
+const BATCHES_AHEAD: usize = 2;
 
 /// What the groups that are done gave. It counts only for the same input, cut into the same groups by the same code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -126,14 +129,15 @@ struct Group<'a> {
 impl Group<'_> {
     /// Runs the SQL over the group and writes what it gives.
     async fn write(&self) -> Result<(Vec<DataFile>, sql::Counts), StageError> {
-        let schema = InputTable::schema_of(self.context, self.spec.arrow_schema(), self.parts).await?;
-        let input = InputTable::new(self.context, schema, self.parts);
+        let input = InputTable::open(self.context, &self.spec.arrow_schema(), self.parts).await?;
         let scanned = input.records();
         let query = Query::plan(self.spec, &self.context.limits, input, self.references).await?;
         let layout = Layout::new(&self.source.run, self.index, self.spec);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut files = FileWriter::new(self.context, layout, &query.schema(), threads)?;
-        if let Err(error) = write_all(&mut files, query.execute()?).await {
+        let batches = query.execute()?;
+        let batches = if threads > 1 { spawn_buffered(batches, BATCHES_AHEAD) } else { batches };
+        if let Err(error) = write_all(&mut files, batches).await {
             files.abort().await;
             return Err(error);
         }

@@ -1,4 +1,5 @@
 use std::{
+    cmp::Reverse,
     io::Write,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,7 +12,10 @@ use parquet::{
 };
 use tokio::task::JoinHandle;
 
-use super::flat::{Compressor, Compressors, FlatChunk, FlatWriter};
+use super::{
+    flat::{Compressor, Compressors, FlatChunk, FlatWriter},
+    shelf::bytes_of_array,
+};
 
 /// A column of a row group that is being written.
 pub(super) enum Column {
@@ -51,9 +55,19 @@ impl Chunk {
 /// Something to be done to one column.
 pub(super) enum Job {
     /// Encodes more values.
-    Write(Column, ArrayRef),
+    Write(Column, Vec<ArrayRef>),
     /// Ends the column's chunk.
     Close(Column),
+}
+
+impl Job {
+    /// About how many bytes there are to work on.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Write(_, arrays) => arrays.iter().map(bytes_of_array).sum(),
+            Self::Close(column) => column.bytes(),
+        }
+    }
 }
 
 /// What came of a job.
@@ -71,7 +85,7 @@ pub(super) enum Running {
 }
 
 pub(super) struct Shared {
-    queue: Mutex<std::iter::Enumerate<std::vec::IntoIter<Job>>>,
+    queue: Mutex<std::vec::IntoIter<(usize, Job)>>,
     results: Mutex<Vec<Option<Result<Done>>>>,
     compressors: Arc<Compressors>,
 }
@@ -92,11 +106,11 @@ impl Encoder {
             return Running::Ended(jobs.into_iter().map(|job| done(job, &self.compressors)).collect());
         }
         let results = Mutex::new(jobs.iter().map(|_| None).collect());
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(jobs.into_iter().enumerate()),
-            results,
-            compressors: self.compressors.clone(),
-        });
+        let mut queue: Vec<(usize, Job)> = jobs.into_iter().enumerate().collect();
+        // Threads end at about the same time if none begins with the longest job when the others are done.
+        queue.sort_by_cached_key(|(_, job)| Reverse(job.bytes()));
+        let shared =
+            Arc::new(Shared { queue: Mutex::new(queue.into_iter()), results, compressors: self.compressors.clone() });
         let threads = (0..self.threads).map(|_| {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || shared.work())
@@ -137,13 +151,17 @@ impl Shared {
 
 fn done(job: Job, compressors: &Compressors) -> Result<Done> {
     match job {
-        Job::Write(Column::Flat(mut writer), values) => {
-            compressors.with(|compressor: &mut Compressor| writer.write(&values, compressor))?;
+        Job::Write(Column::Flat(mut writer), arrays) => {
+            compressors.with(|compressor: &mut Compressor| {
+                arrays.iter().try_for_each(|array| writer.write(array, compressor))
+            })?;
             Ok(Done::Written(Column::Flat(writer)))
         }
-        Job::Write(Column::Nested(field, mut writers), values) => {
-            for (writer, leaf) in writers.iter_mut().zip(compute_leaves(&field, &values)?) {
-                writer.write(&leaf)?;
+        Job::Write(Column::Nested(field, mut writers), arrays) => {
+            for array in arrays {
+                for (writer, leaf) in writers.iter_mut().zip(compute_leaves(&field, &array)?) {
+                    writer.write(&leaf)?;
+                }
             }
             Ok(Done::Written(Column::Nested(field, writers)))
         }

@@ -4,10 +4,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arrow::{
-    array::{ArrayRef, RecordBatch},
-    datatypes::SchemaRef,
-};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use bytes::Bytes;
 use parquet::{
     arrow::{
@@ -74,14 +71,16 @@ impl OpenFile {
     }
 
     /// The jobs that encode more records. Their columns come back through [`Self::put_back`].
-    pub(super) fn jobs(&mut self, rows: &RecordBatch) -> Result<Vec<Job>> {
-        self.group_records += rows.num_rows() as u64;
-        self.records += rows.num_rows() as u64;
+    pub(super) fn jobs(&mut self, batches: &[RecordBatch]) -> Result<Vec<Job>> {
+        let records = batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        self.group_records += records;
+        self.records += records;
         if self.columns.is_empty() {
             self.columns = self.begin_row_group()?;
         }
-        let values = rows.columns().iter().cloned();
-        Ok(mem::take(&mut self.columns).into_iter().zip(values).map(job).collect())
+        let arrays = |index| batches.iter().map(|batch| RecordBatch::column(batch, index).clone()).collect();
+        let columns = mem::take(&mut self.columns).into_iter().enumerate();
+        Ok(columns.map(|(index, column)| Job::Write(column, arrays(index))).collect())
     }
 
     pub(super) fn put_back(&mut self, columns: Vec<Column>) {
@@ -186,10 +185,6 @@ impl OpenFile {
         self.writer.finish().map_err(encoding_failed)?;
         self.upload.write(self.sink.take()).await
     }
-}
-
-fn job((column, values): (Column, ArrayRef)) -> Job {
-    Job::Write(column, values)
 }
 
 /// Where the file's bytes go until they are taken on to the upload.

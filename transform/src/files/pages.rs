@@ -39,6 +39,16 @@ pub(super) enum Held {
     Disk { offset: u64, length: usize },
 }
 
+impl Held {
+    /// How many bytes are held.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Disk { length, .. } => *length,
+        }
+    }
+}
+
 impl PagePool {
     pub(super) fn new(memory_bytes_max: usize) -> Self {
         Self { memory_bytes_max, memory_bytes: AtomicUsize::new(0), disk: Mutex::default() }

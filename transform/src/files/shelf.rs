@@ -3,11 +3,10 @@ use std::{collections::BTreeMap, iter, sync::Arc};
 use arrow::{
     array::{Array, ArrayRef, RecordBatch},
     buffer::Buffer,
-    compute::concat_batches,
     datatypes::SchemaRef,
     ipc::{reader::StreamDecoder, writer::StreamWriter},
 };
-use parquet::errors::{ParquetError, Result};
+use parquet::errors::Result;
 
 use super::pages::{Held, PagePool};
 
@@ -18,8 +17,11 @@ const BYTES_MAX: usize = 224 * 1024 * 1024;
 /// The records of a partition are written when they are so many or take so much.
 const SHELF_RECORDS_MAX: usize = 1024 * 1024;
 const SHELF_BYTES_MAX: usize = 48 * 1024 * 1024;
-/// About so many records are encoded at a time.
-const COALESCED_RECORDS: usize = 4 * 1024;
+/// About so many bytes of records are taken back at a time.
+const TAKEN_BYTES: usize = 4 * 1024 * 1024;
+
+/// A partition's records in their order, some batches at a time.
+pub(super) type Shelved = Box<dyn Iterator<Item = Result<Vec<RecordBatch>>> + Send>;
 
 /// Keeps the records of each partition until there are enough of them for a row group.
 ///
@@ -71,18 +73,31 @@ impl Shelves {
         self.shelves.keys().cloned().collect()
     }
 
-    /// Takes a partition's records away, in their order, a few at a time.
-    pub(super) fn take(&mut self, directory: &str) -> Option<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
+    /// Takes a partition's records away.
+    pub(super) fn take(&mut self, directory: &str) -> Option<Shelved> {
         let shelf = self.shelves.remove(directory)?;
         self.memory_bytes -= shelf.memory_bytes;
         self.bytes -= shelf.bytes;
         let pool = self.pool.clone();
-        let stored = shelf.stored.into_iter().flat_map(move |held| match read(&pool, held) {
-            Ok(batches) => batches.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error)],
-        });
-        let batches = stored.chain(shelf.batches.into_iter().map(Ok));
-        Some(Coalesced { schema: self.schema.clone(), batches })
+        let mut stored = shelf.stored.into_iter().peekable();
+        let mut batches = Some(shelf.batches);
+        Some(Box::new(iter::from_fn(move || {
+            if stored.peek().is_none() {
+                return batches.take().filter(|batches| !batches.is_empty()).map(Ok);
+            }
+            let mut bytes = 0;
+            let mut taken = Vec::new();
+            while bytes < TAKEN_BYTES
+                && let Some(held) = stored.next()
+            {
+                bytes += held.bytes();
+                match read(&pool, held) {
+                    Ok(batches) => taken.extend(batches),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            Some(Ok(taken))
+        })))
     }
 
     /// Moves all shelves to temporary storage: records that came together share their memory.
@@ -102,34 +117,12 @@ impl Shelves {
 
 /// How many bytes of memory records take, those that they share with others aside.
 pub(super) fn bytes_of(batch: &RecordBatch) -> usize {
-    let bytes = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_default();
-    batch.columns().iter().map(bytes).sum()
+    batch.columns().iter().map(bytes_of_array).sum()
 }
 
-/// Batches put together, so that encoders get more than a few records at a time.
-struct Coalesced<I> {
-    schema: SchemaRef,
-    batches: I,
-}
-
-impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Coalesced<I> {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (mut gathered, mut records) = (Vec::new(), 0);
-        while records < COALESCED_RECORDS
-            && let Some(batch) = self.batches.next()
-        {
-            match batch {
-                Ok(batch) => {
-                    records += batch.num_rows();
-                    gathered.push(batch);
-                }
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        (!gathered.is_empty()).then(|| Ok(concat_batches(&self.schema, &gathered)?))
-    }
+/// How many bytes of memory values take, those that they share with others aside.
+pub(super) fn bytes_of_array(array: &ArrayRef) -> usize {
+    array.to_data().get_slice_memory_size().unwrap_or_default()
 }
 
 /// The records that a pool holds; they share its memory.

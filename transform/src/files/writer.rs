@@ -220,7 +220,7 @@ impl FileWriter {
                 self.settle().await?;
                 self.finish_file(&before).await?;
             }
-            self.encode(&directory, &rows).await?;
+            self.encode(&directory, &[rows]).await?;
         }
         while let Some(directory) = self.shelves.full() {
             self.write_shelf(&directory).await?;
@@ -230,9 +230,9 @@ impl FileWriter {
 
     /// Makes a row group of what is kept of a partition.
     async fn write_shelf(&mut self, directory: &Arc<str>) -> Result<(), StageError> {
-        let Some(batches) = self.shelves.take(directory) else { return Ok(()) };
-        for batch in batches {
-            self.encode(directory, &batch.map_err(encoding_failed)?).await?;
+        let Some(shelved) = self.shelves.take(directory) else { return Ok(()) };
+        for batches in shelved {
+            self.encode(directory, &batches.map_err(encoding_failed)?).await?;
         }
         self.settle().await?;
         match self.open.get_mut(directory) {
@@ -242,9 +242,9 @@ impl FileWriter {
     }
 
     /// Begins to encode records, once those before are encoded.
-    async fn encode(&mut self, directory: &Arc<str>, rows: &RecordBatch) -> Result<(), StageError> {
+    async fn encode(&mut self, directory: &Arc<str>, batches: &[RecordBatch]) -> Result<(), StageError> {
         self.settle().await?;
-        let jobs = self.file(directory)?.jobs(rows).map_err(encoding_failed)?;
+        let jobs = self.file(directory)?.jobs(batches).map_err(encoding_failed)?;
         self.running = Some((directory.clone(), self.encoder.start(jobs)));
         Ok(())
     }

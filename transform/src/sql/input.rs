@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, AsArray, Decimal128Array, RecordBatch, RecordBatchOptions},
@@ -26,29 +26,27 @@ use stepwell_pipeline::{
 use super::{query::Records, scan::Source};
 
 /// The table `input`: the accepted parts of a run, in order, one batch at a time.
-#[derive(Debug)]
+///
+/// Its columns are of the declared types, whatever narrower ones the parts hold, except that text may come as views: the
+/// engine's arithmetic is right for declared types only. It takes `1 - discount` for a whole number where `discount` is
+/// a `Decimal64`.
+#[derive(Clone, Debug)]
 pub(crate) struct InputTable {
     stores: Arc<dyn Stores>,
     progress: Arc<dyn Progress>,
     bucket: String,
     schema: SchemaRef,
+    staged: SchemaRef,
     parts: Vec<Part>,
     records: Records,
 }
 
 impl InputTable {
-    /// The columns as the SQL sees them: of the declared types, whatever narrower ones the parts hold, except that
-    /// text may come as views.
-    ///
-    /// The engine's arithmetic is right for declared types only: it takes `1 - discount` for a whole number where
-    /// `discount` is a `Decimal64`.
-    pub(crate) async fn schema_of(
-        context: &StageContext,
-        declared: SchemaRef,
-        parts: &[Part],
-    ) -> Result<SchemaRef, StageError> {
-        let Some(first) = parts.first() else { return Ok(declared) };
-        let object = ObjectRef::new(&context.buckets.work, &first.key);
+    /// The table of these parts, with the declared columns.
+    pub(crate) async fn open(context: &StageContext, declared: &SchemaRef, parts: &[Part]) -> Result<Self, StageError> {
+        let Some(last) = parts.last() else { return Ok(Self::new(context, declared.clone(), parts)) };
+        let object = ObjectRef::new(&context.buckets.work, &last.key);
+        // Texts that are codes in the last part are so in all, and their codes are one vocabulary's.
         let staged = PartReader::open(&*context.stores, object).await?.schema;
         let fields = declared.fields().iter().zip(staged.fields()).map(|(declared, staged)| {
             let data_type = match staged.data_type() {
@@ -58,7 +56,18 @@ impl InputTable {
             };
             declared.as_ref().clone().with_data_type(data_type.clone())
         });
-        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(Self { staged, ..Self::new(context, schema, parts) })
+    }
+
+    /// The same table, but for columns that no expression looks at: those come as the parts hold them.
+    pub(crate) fn with_columns_as_staged(&self, names: &BTreeSet<String>) -> Self {
+        let fields = self.schema.fields().iter().zip(self.staged.fields());
+        let fields = fields.map(|(field, staged)| match names.contains(field.name()) {
+            true => Arc::new(field.as_ref().clone().with_data_type(staged.data_type().clone())),
+            false => field.clone(),
+        });
+        Self { schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())), ..self.clone() }
     }
 
     pub(crate) fn new(context: &StageContext, schema: SchemaRef, parts: &[Part]) -> Self {
@@ -66,6 +75,7 @@ impl InputTable {
             stores: context.stores.clone(),
             progress: context.progress.clone(),
             bucket: context.buckets.work.clone(),
+            staged: schema.clone(),
             schema,
             parts: parts.to_vec(),
             records: Records::default(),

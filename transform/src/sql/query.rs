@@ -1,13 +1,16 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     error::DataFusionError,
     execution::context::SQLOptions,
-    logical_expr::LogicalPlan,
+    logical_expr::{Expr, LogicalPlan},
     physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream, filter::FilterExec},
     prelude::{DataFrame, SessionContext},
 };
@@ -70,13 +73,18 @@ impl Query {
         input: InputTable,
         references: &References,
     ) -> Result<Self, StageError> {
-        let session = session(limits).map_err(failed)?;
-        let frame = frame(&session, spec, Arc::new(input), references).await?;
+        let mut engine = session(limits).map_err(failed)?;
+        let mut frame = frame(&engine, spec, Arc::new(input.clone()), references).await?;
         let row_wise = is_plan_row_wise(frame.logical_plan());
+        let passed = if row_wise { passed_columns(frame.logical_plan(), spec) } else { BTreeSet::new() };
+        if !passed.is_empty() {
+            engine = session(limits).map_err(failed)?;
+            frame = self::frame(&engine, spec, Arc::new(input.with_columns_as_staged(&passed)), references).await?;
+        }
         let sql = frame.create_physical_plan().await.map_err(failed)?;
         let given = Records::default();
-        let arranged = arrange(&session, spec, &sql, &given).await.map_err(failed)?;
-        Ok(Self { session, sql, arranged, given, row_wise })
+        let arranged = arrange(&engine, spec, &sql, &given).await.map_err(failed)?;
+        Ok(Self { session: engine, sql, arranged, given, row_wise })
     }
 
     /// The schema of what the query gives.
@@ -194,6 +202,38 @@ fn is_plan_row_wise(plan: &LogicalPlan) -> bool {
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Stop)
     });
     node && !has_subquery && plan.inputs().into_iter().all(is_plan_row_wise)
+}
+
+/// The columns of `input` that row-wise SQL gives as they are, and neither it nor the spec's load section looks at.
+fn passed_columns(plan: &LogicalPlan, spec: &CheckedSpec) -> BTreeSet<String> {
+    let load = &spec.spec.load;
+    let LogicalPlan::Projection(projection) = plan else { return BTreeSet::new() };
+    if !load.sort_by.is_empty() || spec.dedupe.is_some() {
+        return BTreeSet::new();
+    }
+    let mut looked_at = BTreeSet::new();
+    let mut below = &*projection.input;
+    while !matches!(below, LogicalPlan::TableScan(_)) {
+        below = match below {
+            LogicalPlan::Filter(filter) => {
+                looked_at.extend(filter.predicate.column_refs());
+                &filter.input
+            }
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            _ => return BTreeSet::new(),
+        };
+    }
+    let named: BTreeSet<&str> =
+        load.partition_by.iter().chain(&load.bloom_filters).map(|column| column.value.as_str()).collect();
+    let mut given = BTreeSet::new();
+    for (expression, field) in projection.expr.iter().zip(plan.schema().fields()) {
+        match expression.clone().unalias() {
+            Expr::Column(column) if !named.contains(field.name().as_str()) => _ = given.insert(column.name),
+            _ => looked_at.extend(expression.column_refs()),
+        }
+    }
+    looked_at.into_iter().for_each(|column| _ = given.remove(&column.name));
+    given
 }
 
 /// The records that the outermost condition let through, where there is a condition.
