@@ -1,5 +1,5 @@
 //! The stage on buckets in memory, and what it says of wrong SQL.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod arrangement;
 mod checking;

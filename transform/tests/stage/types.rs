@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, Date32Array, Decimal64Array, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-        StringArray, StringViewArray,
+        ArrayRef, AsArray, Date32Array, Decimal64Array, Decimal128Array, DictionaryArray, Float64Array, Int32Array,
+        Int64Array, RecordBatch, StringArray, StringViewArray, UInt8Array,
     },
     compute::cast,
     datatypes::{DataType, Field, Schema},
@@ -131,6 +131,54 @@ async fn texts_may_be_codes_in_some_parts_and_plain_in_others() {
         files(&context, &transformed).await,
         [(String::new(), expected.iter().map(|row| (*row).to_owned()).collect())]
     );
+}
+
+/// Readings as `extract` stages them: kinds as codes, prices in 64 bits.
+fn staged_readings() -> Vec<Vec<RecordBatch>> {
+    let kinds = Arc::new(StringArray::from_iter_values((0..5).map(|kind| format!("k{kind}"))));
+    let staged = |batch: &RecordBatch| {
+        let mut columns = batch.columns().to_vec();
+        let codes = columns[1].as_string::<i32>().iter().map(|kind| kind.unwrap().as_bytes()[1] - b'0');
+        columns[1] = Arc::new(DictionaryArray::new(UInt8Array::from_iter_values(codes), kinds.clone()));
+        columns[4] = cast(&columns[4], &DataType::Decimal64(12, 2)).unwrap();
+        let fields = batch
+            .schema()
+            .fields()
+            .iter()
+            .zip(&columns)
+            .map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()))
+            .collect::<Vec<_>>();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    };
+    readings(3, 3000).iter().map(|part| part.iter().map(staged).collect()).collect()
+}
+
+#[tokio::test]
+async fn what_no_expression_looks_at_comes_out_as_what_one_does() {
+    let looked_at =
+        "SELECT id, substr(kind, 1) AS kind, coalesce(price, price) AS price, note FROM input WHERE id % 10 > 0";
+    let passed = "SELECT id, kind, i.price, note FROM input AS i WHERE id % 10 > 0";
+    for load in
+        ["", "partition_by: [kind]", "partition_by: [note]", "sort_by: [kind, id]", "bloom_filters: [kind, price]"]
+    {
+        let mut found = Vec::new();
+        for sql in [looked_at, passed] {
+            let records = if load.contains("note") { 300 } else { 9000 };
+            let sql = format!("{sql} AND id < {records}");
+            let context = context();
+            let transformed = transformed(&context, &readings_spec(&sql, load), &staged_readings()).await.expect(&sql);
+            assert_eq!(transformed.records_out, records / 10 * 9);
+            found.push(files(&context, &transformed).await);
+        }
+        assert_eq!(found[0], found[1], "{load}");
+    }
+    let own = "SELECT kind AS renamed, price, price AS again, id FROM input WHERE kind = 'k1' AND id < 20";
+    let context = context();
+    let transformed = transformed(&context, &readings_spec(own, ""), &staged_readings()).await.expect(own);
+    for row in &files(&context, &transformed).await[0].1 {
+        let [kind, price, again, _] = row.split(',').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        assert_eq!((kind, price), ("k1", again));
+    }
 }
 
 #[tokio::test]
