@@ -26,8 +26,8 @@ use crate::event::{Delivery, Message, objects};
 ///
 /// # Errors
 /// For events outside SQS: `InvalidInput` for an event of another shape, `NoPipeline` for an object that fits no
-/// pipeline, and what the stores and the executions say. All of an event's objects are tried before the first error
-/// is given; a repetition of the event starts no execution twice.
+/// pipeline, and what the stores and the executions say. All of an event's objects and pipelines are tried before the
+/// first error is given; a repetition of the event starts no execution twice.
 pub async fn handler(context: &StageContext, executions: &dyn Executions, event: Value) -> Result<Value, StageError> {
     let mut starter = Starter { context, executions, catalog: None };
     match Delivery::of(event)? {
@@ -85,7 +85,7 @@ impl Starter<'_> {
     }
 }
 
-/// Starts an execution for each pipeline that fits one object; gives their names.
+/// Starts an execution for each pipeline that fits one object, whatever becomes of the others; gives their names.
 async fn start(
     executions: &dyn Executions,
     catalog: &Catalog,
@@ -96,19 +96,24 @@ async fn start(
         catalog.pick(&request.key, None)?;
     }
     let mut names = Vec::new();
+    let mut first_error = None;
     for pipeline in fitting {
         let request = RunRequest { pipeline: Some(pipeline.name().to_owned()), ..request.clone() };
         let name = execution_name(pipeline.name(), &request);
-        let started = executions.start(&name, &request).await?;
-        info!(
-            execution = name,
-            pipeline = pipeline.name(),
-            bucket = request.bucket,
-            key = request.key,
-            already_done = started == Started::AlreadyDone,
-            "execution started"
-        );
-        names.push(name);
+        match executions.start(&name, &request).await {
+            Ok(started) => {
+                info!(
+                    execution = name,
+                    pipeline = pipeline.name(),
+                    bucket = request.bucket,
+                    key = request.key,
+                    already_done = started == Started::AlreadyDone,
+                    "execution started"
+                );
+                names.push(name);
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
     }
-    Ok(names)
+    first_error.map_or(Ok(names), Err)
 }

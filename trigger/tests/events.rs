@@ -26,13 +26,16 @@ use stepwell_trigger::handler;
 struct Recorded {
     started: Mutex<Vec<(String, RunRequest)>>,
     done: BTreeSet<String>,
-    refuse: Option<ErrorKind>,
+    /// The executions of this pipeline cannot start, and why.
+    refuse: Option<(ErrorKind, &'static str)>,
 }
 
 #[async_trait]
 impl Executions for Recorded {
     async fn start(&self, name: &str, request: &RunRequest) -> Result<Started, StageError> {
-        if let Some(kind) = self.refuse {
+        if let Some((kind, pipeline)) = self.refuse
+            && request.pipeline.as_deref() == Some(pipeline)
+        {
             return Err(StageError::new(kind, "refused"));
         }
         if self.done.contains(name) {
@@ -206,6 +209,16 @@ async fn an_object_that_fits_no_pipeline_is_an_error_and_keeps_no_other_from_sta
 }
 
 #[tokio::test]
+async fn a_pipeline_whose_execution_cannot_start_keeps_no_other_from_starting() {
+    let context = context(&[("all", "in/*"), ("csv", "in/*.csv")]).await;
+    let executions = Recorded { refuse: Some((ErrorKind::AccessDenied, "all")), ..Recorded::default() };
+    let error = handler(&context, &executions, bridge("in/a.csv")).await.expect_err("one is refused");
+    assert_eq!(error.kind(), ErrorKind::AccessDenied);
+    let pipelines: Vec<_> = executions.requests().into_iter().map(|request| request.pipeline.unwrap()).collect();
+    assert_eq!(pipelines, ["csv"]);
+}
+
+#[tokio::test]
 async fn only_the_bad_message_goes_back_to_the_queue() {
     let (context, executions) = (context(&[("one", "in/*")]).await, Recorded::default());
     let good = bridge("in/a.csv").to_string();
@@ -219,7 +232,7 @@ async fn only_the_bad_message_goes_back_to_the_queue() {
 #[tokio::test]
 async fn throttled_messages_come_again() {
     let context = context(&[("one", "in/*")]).await;
-    let executions = Recorded { refuse: Some(ErrorKind::Throttled), ..Recorded::default() };
+    let executions = Recorded { refuse: Some((ErrorKind::Throttled, "one")), ..Recorded::default() };
     let body = bridge("in/a.csv").to_string();
     let output = handler(&context, &executions, queued([&body, &body])).await.expect("handled");
     assert_eq!(output, json!({"batchItemFailures": [{"itemIdentifier": FIRST}, {"itemIdentifier": SECOND}]}));

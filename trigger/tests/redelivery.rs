@@ -1,0 +1,273 @@
+//! Every call that the function makes goes wrong in every way that it can, alone and with others, and the queue brings
+//! again what was not handled: each object starts each of its pipelines once.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream, stream::BoxStream};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, path::Path,
+};
+use serde_json::{Value, json};
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    execution::{Executions, Started},
+    progress::Unwatched,
+    request::RunRequest,
+    stage::{Buckets, StageContext},
+    store::{self, MemoryStores, ObjectRef, Stores},
+};
+use stepwell_trigger::handler;
+use tokio::sync::Notify;
+
+/// So often the shipped queue delivers a message before it goes to the dead letters.
+const RECEIVES_MAX: usize = 5;
+
+/// How a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Nothing is done.
+    FailsBefore,
+    /// Nothing is done, since there were too many calls.
+    Throttled,
+    /// It is done, and nobody hears of it.
+    ReplyLost,
+    /// The function's process dies before or after it.
+    KilledBefore,
+    KilledAfter,
+}
+
+const WAYS: [Way; 5] = [Way::FailsBefore, Way::Throttled, Way::ReplyLost, Way::KilledBefore, Way::KilledAfter];
+
+/// The calls of a case, and those of them that go wrong.
+#[derive(Debug, Default)]
+struct Line {
+    calls: Mutex<usize>,
+    faults: BTreeMap<usize, Way>,
+    killed: Notify,
+}
+
+impl Line {
+    /// Does a call as well as its fault allows.
+    async fn call<T>(&self, fails: fn(Way) -> T, done: impl Future<Output = T>) -> T {
+        let way = {
+            let mut calls = self.calls.lock().unwrap();
+            *calls += 1;
+            self.faults.get(&(*calls - 1)).copied()
+        };
+        match way {
+            None => done.await,
+            Some(way @ (Way::FailsBefore | Way::Throttled)) => fails(way),
+            Some(way @ Way::ReplyLost) => {
+                done.await;
+                fails(way)
+            }
+            Some(way) => {
+                if way == Way::KilledAfter {
+                    done.await;
+                }
+                self.killed.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+fn store_fails<T>(way: Way) -> Result<T> {
+    Err(object_store::Error::Generic { store: "S3", source: format!("{way:?}").into() })
+}
+
+/// A bucket behind a line.
+#[derive(Clone, Debug)]
+struct Bucket(Arc<dyn ObjectStore>, Arc<Line>);
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Bucket {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.1.call(store_fails, self.0.get_opts(location, options)).await
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (inner, line, prefix) = (self.0.clone(), self.1.clone(), prefix.cloned());
+        let all = async move {
+            line.call(store_fails, async { Ok(inner.list(prefix.as_ref()).collect::<Vec<_>>().await) }).await
+        };
+        stream::once(all).map(|listed| stream::iter(listed.unwrap_or_else(|error| vec![Err(error)]))).flatten().boxed()
+    }
+
+    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        Err(object_store::Error::NotImplemented {
+            operation: "put".into(),
+            implementer: "the function only reads".into(),
+        })
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(object_store::Error::NotImplemented {
+            operation: "put".into(),
+            implementer: "the function only reads".into(),
+        })
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        locations.map(|_| store_fails(Way::FailsBefore)).boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        store_fails(Way::FailsBefore)
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        store_fails(Way::FailsBefore)
+    }
+}
+
+#[derive(Debug)]
+struct Disturbed(MemoryStores, Arc<Line>);
+
+#[async_trait]
+impl Stores for Disturbed {
+    fn bucket(&self, name: &str) -> std::result::Result<Arc<dyn ObjectStore>, StageError> {
+        Ok(Arc::new(Bucket(self.0.bucket(name)?, self.1.clone())))
+    }
+}
+
+/// Step Functions, which keeps the names of executions.
+#[derive(Debug)]
+struct Machine {
+    line: Arc<Line>,
+    executions: Mutex<BTreeMap<String, RunRequest>>,
+    /// Those that have ended.
+    ended: Mutex<BTreeSet<String>>,
+}
+
+#[async_trait]
+impl Executions for Machine {
+    async fn start(&self, name: &str, request: &RunRequest) -> std::result::Result<Started, StageError> {
+        let fails = |way: Way| {
+            let kind = if way == Way::Throttled { ErrorKind::Throttled } else { ErrorKind::TargetUnavailable };
+            Err(StageError::new(kind, format!("{way:?}")))
+        };
+        let done = async {
+            if self.ended.lock().unwrap().contains(name) {
+                return Ok(Started::AlreadyDone);
+            }
+            let mut executions = self.executions.lock().unwrap();
+            let known = executions.entry(name.to_owned()).or_insert_with(|| request.clone());
+            assert_eq!(known, request, "one name for two executions");
+            Ok(Started::Running)
+        };
+        self.line.call(fails, done).await
+    }
+}
+
+fn event(key: &str, sequencer: &str) -> String {
+    let mut event: Value = serde_json::from_str(include_str!("fixtures/eventbridge.json")).unwrap();
+    event["detail"]["object"]["key"] = json!(key);
+    event["detail"]["object"]["sequencer"] = json!(sequencer);
+    event.to_string()
+}
+
+/// What is in the queue: an object of two pipelines, one of one, the first once more, and a newer version of it.
+fn messages() -> Vec<(String, String)> {
+    let bodies = [event("in/a.csv", "01"), event("in/b.txt", "02"), event("in/a.csv", "01"), event("in/a.csv", "03")];
+    bodies.into_iter().enumerate().map(|(number, body)| (format!("message-{number}"), body)).collect()
+}
+
+/// Lets the queue deliver until nothing is left. Gives the calls that were made.
+async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
+    let line = Arc::new(Line { faults: faults.clone(), ..Line::default() });
+    let machine = Machine { line: line.clone(), executions: Mutex::default(), ended: Mutex::default() };
+    let context = StageContext::new(
+        Arc::new(Disturbed(stores.clone(), line.clone())),
+        Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
+        Arc::new(Unwatched),
+    );
+    let mut queue = messages();
+    let mut receives = 0;
+    while !queue.is_empty() {
+        receives += 1;
+        assert!(receives <= RECEIVES_MAX, "{faults:?}: {queue:?} would go to the dead letters");
+        let records: Vec<Value> =
+            queue.iter().map(|(id, body)| json!({ "messageId": id, "eventSource": "aws:sqs", "body": body })).collect();
+        let answer = tokio::select! {
+            biased;
+            answer = handler(&context, &machine, json!({ "Records": records })) => Some(answer),
+            () = line.killed.notified() => None,
+        };
+        if let Some(Ok(answer)) = answer {
+            let failed: BTreeSet<&str> = answer["batchItemFailures"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|failure| failure["itemIdentifier"].as_str().unwrap())
+                .collect();
+            queue.retain(|(id, _)| failed.contains(id.as_str()));
+        }
+        // Executions end soon; their names stay taken.
+        machine.ended.lock().unwrap().extend(machine.executions.lock().unwrap().keys().cloned());
+    }
+    let executions = machine.executions.into_inner().unwrap();
+    let started: Vec<(&str, &str, &str)> = executions
+        .values()
+        .map(|request| {
+            (request.pipeline.as_deref().unwrap(), request.key.as_str(), request.sequencer.as_deref().unwrap())
+        })
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let wanted = [
+        ("all", "in/a.csv", "01"),
+        ("all", "in/a.csv", "03"),
+        ("all", "in/b.txt", "02"),
+        ("csv", "in/a.csv", "01"),
+        ("csv", "in/a.csv", "03"),
+    ];
+    assert_eq!((executions.len(), started.as_slice()), (wanted.len(), wanted.as_slice()), "{faults:?}");
+    *line.calls.lock().unwrap()
+}
+
+#[tokio::test]
+async fn each_object_starts_each_of_its_pipelines_once_whatever_fails() {
+    let stores = MemoryStores::default();
+    for (name, pattern) in [("all", "in/*"), ("csv", "in/*.csv")] {
+        let spec = format!(
+            "pipeline: {name}\nsource: {{ match: \"{pattern}\" }}\nschema:\n  - {{ name: a, type: int8 }}\n\
+             load: {{ target: parquet, path: lake/{name}/ }}\n"
+        );
+        store::put(&stores, &ObjectRef::new("work", format!("pipelines/{name}.yaml")), spec).await.unwrap();
+    }
+    let mut cases = vec![BTreeMap::new()];
+    let mut counts = Vec::new();
+    // No more than the queue delivers again, less the delivery that succeeds.
+    for faults in 0..RECEIVES_MAX {
+        let mut next = Vec::new();
+        counts.push(cases.len());
+        for (number, case_faults) in cases.iter().enumerate() {
+            let calls = case(&stores, case_faults).await;
+            let first = case_faults.last_key_value().map_or(0, |(call, _)| call + 1);
+            // Singles and pairs are all of them; of the rest a share that grows sparser.
+            let share = [1, 1, 97, 997][faults.min(3)];
+            let further = (first..calls).flat_map(|call| WAYS.map(|way| (call, way)));
+            next.extend(further.skip(number % share).step_by(share).map(|(call, way)| {
+                let mut faults = case_faults.clone();
+                faults.insert(call, way);
+                faults
+            }));
+        }
+        cases = next;
+    }
+    assert!(counts[1] >= 8 * WAYS.len() && counts[2] > 1000, "{counts:?}");
+}
