@@ -5,7 +5,6 @@ use std::{
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use bytes::Bytes;
 use parquet::{
     arrow::{
         ArrowWriter,
@@ -21,9 +20,12 @@ use super::{
     encode::{Chunk, Column, Done, Encoder, Job},
     encoding_failed,
     flat::FlatWriter,
-    pages::FilePages,
+    pages::{FilePages, Held, PagePool},
     upload::Upload,
 };
+
+/// The file's bytes are kept in pieces of about this size.
+const PIECE_BYTES: usize = 512 * 1024;
 
 /// A Parquet file that is being written.
 pub(super) struct OpenFile {
@@ -49,7 +51,7 @@ impl OpenFile {
         staged: String,
         path: String,
     ) -> Result<Self> {
-        let sink = Sink::default();
+        let sink = Sink::new(pages.pool());
         let options = ArrowWriterOptions::new()
             .with_properties(properties.clone())
             .with_page_store_factory(Arc::new(pages.clone()));
@@ -158,7 +160,7 @@ impl OpenFile {
         let mut row_group = self.writer.next_row_group().map_err(encoding_failed)?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut row_group).map_err(encoding_failed)?;
-            self.upload.write(self.sink.take()).await?;
+            hand_on(&self.sink, &mut self.upload).await?;
         }
         row_group.close().map_err(encoding_failed)?;
         Ok(())
@@ -183,23 +185,57 @@ impl OpenFile {
     async fn write_footer(&mut self, encoder: &Encoder) -> Result<(), StageError> {
         self.end_row_group(encoder).await?;
         self.writer.finish().map_err(encoding_failed)?;
-        self.upload.write(self.sink.take()).await
+        hand_on(&self.sink, &mut self.upload).await
     }
 }
 
-/// Where the file's bytes go until they are taken on to the upload.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
+/// Gives what is written to the upload.
+async fn hand_on(sink: &Sink, upload: &mut Upload) -> Result<(), StageError> {
+    for piece in sink.take().map_err(|error| encoding_failed(error.into()))? {
+        upload.write(piece).await?;
+    }
+    Ok(())
+}
+
+/// Where the file's bytes go until they are taken on to the upload: a piece after the other into the pool, so that a large
+/// chunk is not in memory twice.
+#[derive(Clone)]
+struct Sink(Arc<Mutex<Pieces>>);
+
+struct Pieces {
+    pool: Arc<PagePool>,
+    held: Vec<Held>,
+    open: Vec<u8>,
+}
 
 impl Sink {
-    fn take(&self) -> Bytes {
-        Bytes::from(mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    fn new(pool: Arc<PagePool>) -> Self {
+        Self(Arc::new(Mutex::new(Pieces { pool, held: Vec::new(), open: Vec::new() })))
+    }
+
+    fn take(&self) -> io::Result<Vec<Held>> {
+        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.end_piece()?;
+        Ok(mem::take(&mut pieces.held))
+    }
+}
+
+impl Pieces {
+    fn end_piece(&mut self) -> io::Result<()> {
+        if !self.open.is_empty() {
+            self.held.push(self.pool.hold(mem::take(&mut self.open).into())?);
+        }
+        Ok(())
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pieces.open.len() + bytes.len() > PIECE_BYTES {
+            pieces.end_piece()?;
+        }
+        pieces.open.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

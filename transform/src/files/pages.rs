@@ -122,6 +122,11 @@ impl FilePages {
         Self { pool, bytes: Arc::default() }
     }
 
+    /// What holds the pages.
+    pub(super) fn pool(&self) -> Arc<PagePool> {
+        self.pool.clone()
+    }
+
     /// A store for the pages of a column chunk.
     pub(super) fn column(&self) -> ColumnPages {
         ColumnPages { file: self.clone(), held: Vec::new() }

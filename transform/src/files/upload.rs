@@ -40,10 +40,10 @@ impl Upload {
         self.pending_bytes
     }
 
-    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), StageError> {
-        self.bytes += bytes.len() as u64;
-        self.pending_bytes += bytes.len();
-        let held = self.pool.hold(bytes).map_err(|error| self.lost(error))?;
+    /// Takes more of the file, which the pool holds.
+    pub(super) async fn write(&mut self, held: Held) -> Result<(), StageError> {
+        self.bytes += held.bytes() as u64;
+        self.pending_bytes += held.bytes();
         self.pending.push(held);
         if self.pending_bytes >= self.part_bytes { self.send().await } else { Ok(()) }
     }
