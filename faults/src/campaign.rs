@@ -1,6 +1,7 @@
 //! Campaigns: which cases are run.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -19,6 +20,7 @@ use crate::{
     case::{Case, Lab, LabMemory, Weather},
     sabotage::Bug,
     scenario::Scenario,
+    world::Moment,
 };
 
 /// What a campaign found.
@@ -26,6 +28,8 @@ use crate::{
 pub struct Findings {
     /// The cases that were run.
     pub cases: u64,
+    /// The cases that were not, since from some moment on they are one that was.
+    pub alike: u64,
     /// The faults that befell them.
     pub faults: u64,
     /// The executions and redrives of them.
@@ -52,6 +56,7 @@ impl Findings {
     /// Adds what another part of the campaign found.
     pub fn add(&mut self, other: Self) {
         self.cases += other.cases;
+        self.alike += other.alike;
         self.faults += other.faults;
         self.executions += other.executions;
         self.invocations.0 += other.invocations.0;
@@ -104,6 +109,40 @@ pub fn pairs(lab: &Lab, first: &Case, share: usize, begin: usize) -> Findings {
     for second in faults_from(&calls, fault.call + 1).skip(begin % share).step_by(share) {
         findings.run(lab, &Case { scenario: first.scenario, faults: vec![*fault, second] });
     }
+    findings
+}
+
+/// The moments after which every single further fault was tried, or is about to be.
+#[derive(Debug, Default)]
+pub struct Explored(Mutex<HashSet<u64>>);
+
+impl Explored {
+    /// The moments of scenarios in which nothing goes wrong: single faults are what was tried after them.
+    pub fn by_singles(lab: &Lab, ground: &Ground) -> Self {
+        let calm = ground.scenarios.iter().map(|(scenario, _)| Case { scenario, faults: Vec::new() });
+        let moments = calm.flat_map(|case| lab.watch(&case).moments);
+        Self(Mutex::new(moments.map(|moment| moment.identity).collect()))
+    }
+
+    /// Whether nobody was at the moment yet; from now on somebody was.
+    fn enter(&self, moment: Moment) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(moment.identity)
+    }
+}
+
+/// Runs every case of two faults of which the first is that of a case, up to the moment from which on it is like one that
+/// was run.
+pub fn all_pairs(lab: &Lab, first: &Case, explored: &Explored) -> Findings {
+    let mut findings = Findings::default();
+    let Some(fault) = first.faults.first() else { return findings };
+    let outcome = lab.watch(first);
+    let after = outcome.moments.iter().filter(|moment| moment.calls > fault.call);
+    let alike = after.copied().find(|moment| !explored.enter(*moment));
+    let end = alike.map_or(outcome.calls.len(), |moment| moment.calls as usize);
+    for second in faults_from(&outcome.calls[..end], fault.call + 1) {
+        findings.run(lab, &Case { scenario: first.scenario, faults: vec![*fault, second] });
+    }
+    findings.alike = faults_from(&outcome.calls, end as u32).count() as u64;
     findings
 }
 

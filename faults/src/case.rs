@@ -22,7 +22,7 @@ use crate::{
     sabotage::Bug,
     scenario::{self, Expected, Model, SCENARIOS, Scenario, Step, Version},
     state::{State, hash_of},
-    world::{LAKE, Rival, WORK, World},
+    world::{LAKE, Moment, Rival, WORK, World},
 };
 
 /// A scenario and the faults that befall it.
@@ -68,6 +68,8 @@ pub struct Outcome {
     pub executions: u32,
     /// The calls that got a 503 by chance.
     pub slowed_down: u64,
+    /// When functions were called, if anybody asked for it.
+    pub moments: Vec<Moment>,
     /// What should not have been.
     pub violation: Option<String>,
 }
@@ -156,8 +158,17 @@ impl Lab {
         self.run_in(case, Weather::default())
     }
 
+    /// Runs a case and takes down when functions were called.
+    pub fn watch(&self, case: &Case) -> Outcome {
+        self.run_as(case, Weather::default(), Some(Vec::new()))
+    }
+
     /// Runs a case in bad weather.
     pub fn run_in(&self, case: &Case, weather: Weather) -> Outcome {
+        self.run_as(case, weather, None)
+    }
+
+    fn run_as(&self, case: &Case, weather: Weather, moments: Option<Vec<Moment>>) -> Outcome {
         let scenario = case.scenario;
         let world = World::new(State::new(if scenario.versioned { &[crate::world::LANDING] } else { &[] }));
         {
@@ -165,6 +176,7 @@ impl Lab {
             inner.bug = weather.bug;
             inner.faults = case.faults.iter().copied().collect();
             inner.log = Some(Vec::new());
+            inner.moments = moments;
         }
         if let Some((percent, seed)) = weather.slow_down {
             world.slow_down(percent, seed);
@@ -181,6 +193,7 @@ impl Lab {
             model: Model::default(),
             version_ids: BTreeMap::new(),
             newest: 0,
+            step: 0,
             executions: 0,
             succeeded: 0,
             success_notice_disturbed: false,
@@ -194,9 +207,11 @@ impl Lab {
         if let Some(end) = end {
             calls.truncate(end);
         }
+        let mut moments = inner.moments.take().unwrap_or_default();
+        moments.retain(|moment| (moment.calls as usize) < calls.len());
         let fired = std::mem::take(&mut inner.fired);
         drop(inner);
-        Outcome { calls, fired, executions, slowed_down: world.slowed_down(), violation }
+        Outcome { calls, fired, executions, slowed_down: world.slowed_down(), moments, violation }
     }
 }
 
@@ -245,6 +260,8 @@ struct Course<'a> {
     /// Version ids in the landing bucket, by key and number.
     version_ids: BTreeMap<(String, u32), Option<String>>,
     newest: u32,
+    /// The number of the step.
+    step: usize,
     executions: u32,
     succeeded: usize,
     success_notice_disturbed: bool,
@@ -261,7 +278,8 @@ impl Course<'_> {
 
     async fn steps(&mut self, steps: &[Step]) -> Result<(), String> {
         let mut last = None;
-        for step in steps {
+        for (number, step) in steps.iter().enumerate() {
+            self.step = number;
             match step {
                 Step::Publish(spec) => {
                     let at =
@@ -373,6 +391,7 @@ impl Course<'_> {
     async fn execute(&mut self, version: &Version, expected: Expected) -> Result<(), String> {
         let request = self.request(version);
         let mut fired = self.fired();
+        self.note_course(version, expected, None);
         let mut execution = self.start(&request).await;
         let mut was_redriven = false;
         loop {
@@ -394,12 +413,23 @@ impl Course<'_> {
             execution = if was_redriven {
                 execution.trace.clear();
                 self.executions += 1;
+                self.note_course(version, expected, Some(execution.redrive_count));
                 let redriven = self.lab.machine.redrive(execution, self.ports()).await;
                 redriven.map_err(|error| format!("it cannot be redriven: {error}"))?
             } else {
+                self.note_course(version, expected, None);
                 self.start(&request).await
             };
         }
+    }
+
+    /// Takes down where the course of things stands when an execution begins or is redriven.
+    fn note_course(&self, version: &Version, expected: Expected, redrives: Option<u32>) {
+        let of_executions = (self.executions, self.succeeded, self.success_notice_disturbed, redrives);
+        let mut inner = self.world.lock();
+        inner.course =
+            hash_of(&(self.scenario.name, self.step, version, expected, &self.model, self.newest, of_executions));
+        inner.fired_before = inner.fired.len();
     }
 
     /// An execution failed that no fault befell: may it?
@@ -469,7 +499,9 @@ impl Course<'_> {
             "cause": execution.cause,
             "redriveCount": execution.redrive_count,
         });
-        for _ in 0..3 {
+        let course = self.world.lock().course;
+        for attempt in 0..3 {
+            self.world.lock().course = hash_of(&(course, "told", attempt));
             let payload = json!({
                 "execution_id": execution.info.id,
                 "input": { "action": "execution_ended", "ended": ended },

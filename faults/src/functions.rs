@@ -27,7 +27,7 @@ use crate::{
     scenario::Scenario,
     state::{Aftermath, Changes, hash_of},
     store::Outside,
-    world::{LAKE, LANDING, WORK, World},
+    world::{LAKE, LANDING, Moment, WORK, World},
 };
 
 /// The functions that the state machine names.
@@ -84,10 +84,21 @@ struct Progress {
     /// What fails until the execution has failed.
     broken: Option<(String, TaskError)>,
     disturbed: Disturbed,
+    /// What was called last, the errors that it gave in a row, and how many there were in the execution.
+    called: u64,
+    errors: Vec<String>,
+    failures: usize,
+}
+
+impl Progress {
+    fn failed(&mut self, error: &TaskError) {
+        self.errors.push(error.error.clone());
+        self.failures += 1;
+    }
 }
 
 /// What befell `notify` since the last execution began.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(crate) struct Disturbed {
     /// Something.
     pub(crate) somehow: bool,
@@ -139,7 +150,8 @@ impl<'a> Functions<'a> {
 
     /// Lets everything work again.
     pub(crate) fn mend(&self) {
-        self.progress().broken = None;
+        let mut progress = self.progress();
+        *progress = Progress { disturbed: progress.disturbed, ..Progress::default() };
     }
 
     /// What befell `notify` since the last time that somebody asked.
@@ -152,6 +164,26 @@ impl<'a> Functions<'a> {
         let Some(call) = inner.log.as_ref().and_then(|log| log.get(fault.call as usize)) else { return false };
         let is_before = matches!(fault.kind, FaultKind::FailsBefore | FaultKind::SlowDown | FaultKind::KilledBefore);
         call.target.key.starts_with("notices/sent/") || (call.operation == Operation::Publish && !is_before)
+    }
+
+    /// Takes down that a function is called, if anybody asked for it.
+    fn note_moment(&self) {
+        let mut inner = self.world.lock();
+        if inner.moments.is_none() {
+            return;
+        }
+        let progress = self.progress();
+        let has = |kinds: &[FaultKind]| inner.fired.iter().any(|fault| kinds.contains(&fault.kind));
+        let identity = hash_of(&(
+            (inner.state.identity(inner.now_micros, true), inner.state.told(), self.settings, inner.course),
+            (inner.intruded, inner.rival_succeeded, inner.intruder.as_ref().map(hash_of)),
+            (progress.called, &progress.errors, progress.failures, progress.disturbed),
+            inner.fired[inner.fired_before..].last().map(|fault| fault.recovery),
+            // What they leave is removed by the next load of the key only, and so is held against the model later.
+            (has(&[FaultKind::TimesOut, FaultKind::KilledDuring]), has(&[FaultKind::RivalRuns])),
+        ));
+        let moment = Moment { calls: inner.calls, identity };
+        inner.moments.get_or_insert_default().push(moment);
     }
 
     async fn remembered(&self, function: &str, payload: &Value) -> (Result<Value, TaskError>, Vec<Fault>) {
@@ -266,20 +298,46 @@ impl Invoke for Functions<'_> {
     async fn invoke(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
         let action = payload.pointer("/input/action").and_then(Value::as_str).unwrap_or_default();
         let task = format!("{function} {action}");
-        if let Some((_, error)) = self.progress().broken.clone().filter(|(broken, _)| *broken == task) {
-            return Err(error);
+        {
+            let mut progress = self.progress();
+            let called = hash_of(&(function, timeless(&payload).to_string()));
+            if progress.called != called {
+                progress.called = called;
+                progress.errors.clear();
+            }
+            if let Some((_, error)) = progress.broken.clone().filter(|(broken, _)| *broken == task) {
+                progress.failed(&error);
+                return Err(error);
+            }
         }
+        self.note_moment();
         let (result, fired) = self.remembered(function, &payload).await;
         let unknown_whether_told = fired.iter().any(|fault| self.is_unknown_whether_told(fault));
         let mut progress = self.progress();
         progress.disturbed.somehow |= function == "notify" && !fired.is_empty();
         progress.disturbed.unknown_whether_told |= unknown_whether_told;
+        match &result {
+            Ok(_) => progress.errors.clear(),
+            Err(error) => progress.failed(error),
+        }
         if let (Err(error), Some(last)) = (&result, fired.last())
             && last.recovery != Recovery::Retry
         {
             progress.broken = Some((task, error.clone()));
         }
         result
+    }
+}
+
+/// What a function is given, without the times at which its execution began and was redriven.
+fn timeless(payload: &Value) -> Value {
+    match payload {
+        Value::Object(fields) => {
+            let others = fields.iter().filter(|(name, _)| !["StartTime", "RedriveTime"].contains(&name.as_str()));
+            Value::Object(others.map(|(name, value)| (name.clone(), timeless(value))).collect())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(timeless).collect()),
+        other => other.clone(),
     }
 }
 

@@ -16,3 +16,4 @@ mod store;
 mod world;
 
 pub use case::{Case, Lab, LabMemory, Outcome, Weather};
+pub use world::Moment;

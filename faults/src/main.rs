@@ -9,7 +9,7 @@ use std::{
 use clap::Parser;
 use stepwell_faults::{
     Case, Lab, LabMemory,
-    campaign::{self, Findings, Ground},
+    campaign::{self, Explored, Findings, Ground},
     sabotage::Bug,
     scenario::{SCENARIOS, Scenario},
 };
@@ -27,7 +27,7 @@ struct Arguments {
     /// Takes only these scenarios.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
-    /// Of the pairs, runs one in so many; 0 for none.
+    /// Of the pairs, runs one in so many; 0 for none. With 1, of those that are alike from some moment on only one.
     #[arg(long, default_value_t = 1, value_name = "SHARE")]
     pairs: usize,
     /// So many random triples.
@@ -133,7 +133,11 @@ fn campaign(lab: &Lab, arguments: &Arguments) -> Result<bool, String> {
             .inspect(|findings| meter.end(findings))
     };
     all.add(part("singles", singles.len(), &|lab, piece| campaign::single(lab, &singles[piece]))?);
-    if arguments.pairs > 0 {
+    if arguments.pairs == 1 {
+        let explored = Explored::by_singles(lab, &ground);
+        let pairs = |lab: &Lab, piece: usize| campaign::all_pairs(lab, &singles[piece], &explored);
+        all.add(part("pairs", singles.len(), &pairs)?);
+    } else if arguments.pairs > 1 {
         let pairs = |lab: &Lab, piece: usize| campaign::pairs(lab, &singles[piece], arguments.pairs, piece);
         all.add(part("pairs", singles.len(), &pairs)?);
     }
@@ -141,8 +145,9 @@ fn campaign(lab: &Lab, arguments: &Arguments) -> Result<bool, String> {
     all.add(part("triples", arguments.triples, &|lab, piece| campaign::triple(lab, &ground, seed(piece)))?);
     all.add(part("slow-downs", arguments.slow_downs, &|lab, piece| campaign::slow_down(lab, &ground, seed(piece)))?);
     println!(
-        "{} cases, {} faults, {} executions and redrives, {} violations",
+        "{} cases, {} more that are alike, {} faults, {} executions and redrives, {} violations",
         all.cases,
+        all.alike,
         all.faults,
         all.executions,
         all.violations.len()
@@ -177,9 +182,9 @@ impl Meter {
     }
 
     fn end(&self, findings: &Findings) {
-        let Findings { cases, faults, executions, invocations: (done, repeated), violations } = findings;
+        let Findings { cases, alike, faults, executions, invocations: (done, repeated), violations } = findings;
         println!(
-            "{}: {cases} cases, {faults} faults, {executions} executions and redrives, {} invocations of which {done} \
+            "{}: {cases} cases, {alike} more that are alike, {faults} faults, {executions} executions and redrives, {} invocations of which {done} \
              were done anew, {} violations, {:.0} s",
             self.name,
             done + repeated,

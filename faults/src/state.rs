@@ -173,6 +173,12 @@ impl State {
         hash_of(&(self.objects_hash, with_marks.then_some(self.marks_hash), late))
     }
 
+    /// What of uploads and notices an end is held against.
+    pub(crate) fn told(&self) -> u64 {
+        let told: Vec<_> = self.notices.iter().map(|notice| notice.failed_execution()).collect();
+        hash_of(&(told, self.uploads.len()))
+    }
+
     /// Writes an object as somebody outside does.
     pub fn put(&mut self, at: &ObjectRef, bytes: Bytes) {
         let (version, older) = match self.versioned.contains(&at.bucket) {

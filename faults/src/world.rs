@@ -57,6 +57,15 @@ impl fmt::Debug for Rival {
     }
 }
 
+/// The moment at which a function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The calls that were made before.
+    pub calls: u32,
+    /// What everything that follows hangs on, time of day aside: the same in two cases if the same follows.
+    pub identity: u64,
+}
+
 /// Calls that fail by chance.
 #[derive(Debug)]
 struct Chance {
@@ -72,6 +81,12 @@ pub(crate) struct Inner {
     pub(crate) log: Option<Vec<Arc<Call>>>,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) fired: Vec<Fault>,
+    /// Those that had befallen when the execution began.
+    pub(crate) fired_before: usize,
+    /// Where the course of things stands: all that what follows hangs on, beside the outside and the function's input.
+    pub(crate) course: u64,
+    /// If anybody asked for them.
+    pub(crate) moments: Option<Vec<Moment>>,
     pub(crate) violation: Option<String>,
     /// What somebody uploads when a fault says so.
     pub(crate) intruder: Option<Version>,

@@ -2,11 +2,11 @@
 //! `cargo run --release -p stepwell-faults`.
 #![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use stepwell_faults::{
     Case, Lab, LabMemory, Weather,
-    call::Operation,
+    call::{Fault, Operation},
     campaign::{self, Findings, Ground},
     sabotage::Bug,
     scenario::{SCENARIOS, Scenario},
@@ -77,6 +77,35 @@ fn what_is_remembered_is_what_happens() {
         assert_eq!(remembered.fired, done.fired, "{case}");
         assert_eq!(remembered.violation, done.violation, "{case}");
     }
+}
+
+#[test]
+fn cases_that_are_taken_for_alike_go_on_alike() {
+    let (lab, ground) = ground();
+    let mut known = HashMap::new();
+    let mut compared = 0;
+    for (number, case) in ground.singles.iter().enumerate().step_by(7) {
+        let outcome = lab.watch(case);
+        let first = case.faults[0];
+        for moment in outcome.moments.iter().filter(|moment| moment.calls > first.call) {
+            let (other, at) = known.entry(moment.identity).or_insert_with(|| (case.clone(), moment.calls));
+            if other.faults == case.faults {
+                continue;
+            }
+            let further: Vec<Fault> = campaign::faults_from(&outcome.calls, moment.calls).collect();
+            let second = further[number * 7919 % further.len()];
+            let moved = Fault { call: second.call - moment.calls + *at, ..second };
+            let with = |case: &Case, second| Case { scenario: case.scenario, faults: vec![case.faults[0], second] };
+            let (case, other) = (with(case, second), with(other, moved));
+            let (one, two) = (lab.run(&case), lab.run(&other));
+            let (one_after, two_after) = (&one.calls[moment.calls as usize..], &two.calls[*at as usize..]);
+            assert_eq!(one_after, two_after, "{case} and {other}");
+            assert_eq!(one.violation, two.violation, "{case} and {other}");
+            compared += 1;
+            break;
+        }
+    }
+    assert!(compared > 1000, "only {compared} cases");
 }
 
 #[test]
