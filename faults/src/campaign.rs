@@ -146,19 +146,28 @@ pub fn all_pairs(lab: &Lab, first: &Case, explored: &Explored) -> Findings {
     findings
 }
 
-/// Runs a case of three faults drawn by chance; the same seed draws the same.
-pub fn triple(lab: &Lab, ground: &Ground, seed: u64) -> Findings {
+/// So many cases of three faults share their first two.
+const THIRDS: usize = 25;
+
+/// Runs about so many cases of three faults drawn by chance; the same seed draws the same. They share their first fault, and
+/// some the second: the more of them do, the less is done anew.
+pub fn triples(lab: &Lab, ground: &Ground, seed: u64, cases: usize) -> Findings {
     let mut findings = Findings::default();
     let mut rng = SmallRng::seed_from_u64(seed);
-    let Some(mut case) = ground.singles.choose(&mut rng).cloned() else { return findings };
-    for _ in 0..2 {
-        let calls = lab.calls(&case);
-        let after = case.faults.last().map_or(0, |fault| fault.call + 1);
-        let faults: Vec<Fault> = faults_from(&calls, after).collect();
-        let Some(next) = faults.choose(&mut rng) else { break };
-        case.faults.push(*next);
+    let Some(single) = ground.singles.choose(&mut rng) else { return findings };
+    let after = |case: &Case| case.faults.last().map_or(0, |fault| fault.call + 1);
+    let seconds: Vec<Fault> = faults_from(&lab.run(single).calls, after(single)).collect();
+    for _ in 0..cases.div_ceil(THIRDS) {
+        let mut pair = single.clone();
+        pair.faults.extend(seconds.choose(&mut rng));
+        let thirds: Vec<Fault> = faults_from(&lab.run(&pair).calls, after(&pair)).collect();
+        for _ in 0..THIRDS {
+            let Some(third) = thirds.choose(&mut rng) else { break };
+            let mut case = pair.clone();
+            case.faults.push(*third);
+            findings.run(lab, &case);
+        }
     }
-    findings.run(lab, &case);
     findings
 }
 

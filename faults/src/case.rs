@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fmt,
     str::FromStr,
     sync::Arc,
@@ -74,9 +74,6 @@ pub struct Outcome {
     pub violation: Option<String>,
 }
 
-/// So many cases' calls are kept.
-const CALLS_KEPT_MAX: usize = 30_000;
-
 /// Runs cases, one after the other.
 pub struct Lab {
     runtime: Runtime,
@@ -85,7 +82,6 @@ pub struct Lab {
     oracle: Oracle,
     /// What was found to be as promised.
     verified: RefCell<HashSet<u64>>,
-    calls: RefCell<HashMap<String, Arc<Vec<Arc<Call>>>>>,
     eager_seed: u64,
 }
 
@@ -125,7 +121,6 @@ impl Lab {
             memory: Arc::default(),
             oracle: Oracle::default(),
             verified: RefCell::default(),
-            calls: RefCell::default(),
             eager_seed: eager_seed(),
         })
     }
@@ -136,21 +131,6 @@ impl Lab {
     /// As [`Lab::new`].
     pub fn beside(memory: &LabMemory) -> Result<Self, Box<dyn std::error::Error>> {
         Ok(Self { memory: memory.0.clone(), ..Self::new()? })
-    }
-
-    /// The calls of a case, which is run unless it was lately.
-    pub fn calls(&self, case: &Case) -> Arc<Vec<Arc<Call>>> {
-        let name = case.to_string();
-        if let Some(calls) = self.calls.borrow().get(&name) {
-            return calls.clone();
-        }
-        let calls = Arc::new(self.run(case).calls);
-        let mut kept = self.calls.borrow_mut();
-        if kept.len() >= CALLS_KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(name, calls.clone());
-        calls
     }
 
     /// Runs a case.

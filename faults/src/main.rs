@@ -30,7 +30,7 @@ struct Arguments {
     /// Of the pairs, runs one in so many; 0 for none. With 1, of those that are alike from some moment on only one.
     #[arg(long, default_value_t = 1, value_name = "SHARE")]
     pairs: usize,
-    /// So many random triples.
+    /// About so many random triples.
     #[arg(long, default_value_t = 1_000_000, value_name = "COUNT")]
     triples: usize,
     /// So many runs in which 1 to 50 % of the calls get a 503 SlowDown.
@@ -113,6 +113,9 @@ fn bugs(lab: &Lab, seed: u64) -> Result<bool, String> {
     Ok(all_caught)
 }
 
+/// So many triples share their first fault.
+const TRIPLES_A_PIECE: usize = 200;
+
 /// So many single faults are tried for each deliberate bug.
 const BUG_CASES_MAX: usize = 4000;
 
@@ -142,7 +145,8 @@ fn campaign(lab: &Lab, arguments: &Arguments) -> Result<bool, String> {
         all.add(part("pairs", singles.len(), &pairs)?);
     }
     let seed = |piece: usize| arguments.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(piece as u64);
-    all.add(part("triples", arguments.triples, &|lab, piece| campaign::triple(lab, &ground, seed(piece)))?);
+    let triples = |lab: &Lab, piece: usize| campaign::triples(lab, &ground, seed(piece), TRIPLES_A_PIECE);
+    all.add(part("triples", arguments.triples.div_ceil(TRIPLES_A_PIECE), &triples)?);
     all.add(part("slow-downs", arguments.slow_downs, &|lab, piece| campaign::slow_down(lab, &ground, seed(piece)))?);
     println!(
         "{} cases, {} more that are alike, {} faults, {} executions and redrives, {} violations",

@@ -54,8 +54,8 @@ fn some_pairs_and_triples_are_survived() {
         campaign::pairs(lab, &ground.singles[(piece * 37) % ground.singles.len()], 400, piece)
     };
     nothing_went_wrong(&campaign::on_threads(&memory, 2, 300, pairs, |_, _| ()).expect("run"));
-    let triples = |lab: &Lab, piece: usize| campaign::triple(lab, &ground, SEED * 1_000_000 + piece as u64);
-    nothing_went_wrong(&campaign::on_threads(&memory, 2, 2_000, triples, |_, _| ()).expect("run"));
+    let triples = |lab: &Lab, piece: usize| campaign::triples(lab, &ground, SEED * 1_000_000 + piece as u64, 50);
+    nothing_went_wrong(&campaign::on_threads(&memory, 2, 60, triples, |_, _| ()).expect("run"));
 }
 
 #[test]
