@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use stepwell_pipeline::{
     ErrorKind, StageError,
@@ -112,19 +112,8 @@ impl<'a> Ledger<'a> {
     }
 
     async fn remove(&self, keys: Vec<String>) -> Result<(), StageError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
         let paths: Vec<Path> = keys.iter().map(|key| store::path(key)).collect::<Result<_, _>>()?;
-        let bucket = self.context.stores.bucket(&self.document.bucket)?;
-        let removed = bucket.delete_stream(futures::stream::iter(paths).map(Ok).boxed());
-        removed
-            .map(|result| match result {
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(store::classify(error, "cannot remove a replaced file")),
-            })
-            .try_collect()
-            .await
+        store::delete_all(&*self.context.stores, &self.document.bucket, paths, "cannot remove a replaced file").await
     }
 }
 

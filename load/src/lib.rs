@@ -25,8 +25,9 @@ const ATTEMPTS_MAX: usize = 16;
 
 /// Runs the stage: copies the run's files to the table and commits them with one conditional write.
 ///
-/// Files are named by run and spec, so a repetition copies the same bytes to the same keys; the commit manifest says
-/// whose files are current. Where the time is up before all are copied it asks to be called again. A run whose object was replaced by a newer version meanwhile changes nothing.
+/// Files are named by run, spec and the commit's generation, so a repetition copies the same bytes to the same keys; the
+/// commit manifest says whose files are current. Where the time is up before all are copied it asks to be called again.
+/// A run whose object was replaced by a newer version meanwhile changes nothing.
 ///
 /// # Errors
 /// `InvalidInput` where what earlier stages left is gone, `ReconciliationFailed`, `Conflict` where other runs kept

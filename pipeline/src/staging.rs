@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::ObjectMeta;
 
 use crate::{
@@ -48,18 +48,8 @@ pub async fn serves<'a>(
 /// What the store says.
 pub async fn remove(context: &StageContext, run: &Run) -> Result<(), StageError> {
     let listed = list(context, &run.staged_prefix()).await?;
-    if listed.is_empty() {
-        return Ok(());
-    }
-    let bucket = context.stores.bucket(&context.buckets.work)?;
-    let removed = bucket.delete_stream(futures::stream::iter(listed).map(|meta| Ok(meta.location)).boxed());
-    removed
-        .map(|result| match result {
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(store::classify(error, "cannot remove staged data")),
-        })
-        .try_collect()
-        .await
+    let paths = listed.into_iter().map(|meta| meta.location).collect();
+    store::delete_all(&*context.stores, &context.buckets.work, paths, "cannot remove staged data").await
 }
 
 async fn list(context: &StageContext, prefix: &str) -> Result<Vec<ObjectMeta>, StageError> {

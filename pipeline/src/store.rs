@@ -9,6 +9,7 @@ use std::{fmt, fmt::Debug, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use conditional::put_if;
+use futures::{StreamExt, TryStreamExt};
 pub use memory::MemoryStores;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -204,6 +205,24 @@ pub async fn get_json<T: DeserializeOwned>(stores: &dyn Stores, object: &ObjectR
         StageError::with_source(ErrorKind::Internal, format!("{object} is not what Stepwell wrote there"), error)
     })?;
     Ok(Some(document))
+}
+
+/// Deletes objects of one bucket; those that are gone already are no error. `action` says in errors what could not be done.
+///
+/// # Errors
+/// What the store says.
+pub async fn delete_all(stores: &dyn Stores, bucket: &str, objects: Vec<Path>, action: &str) -> Result<(), StageError> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let removed = stores.bucket(bucket)?.delete_stream(futures::stream::iter(objects).map(Ok).boxed());
+    removed
+        .map(|result| match result {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(classify(error, action)),
+        })
+        .try_collect()
+        .await
 }
 
 /// Writes a JSON document, replacing what is there.
