@@ -11,8 +11,10 @@ pub mod serve;
 pub mod settings;
 pub mod sfn;
 pub mod sns;
+pub mod sqs;
 
-pub use s3::{S3Store, S3Stores};
+pub use s3::{S3Links, S3Store, S3Stores};
 pub use serve::{NotifyPorts, Raised, TriggerPorts, serve};
 pub use sfn::{FailedExecution, SfnExecutions};
 pub use sns::SnsNotifier;
+pub use sqs::SqsQueue;

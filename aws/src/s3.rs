@@ -7,6 +7,7 @@ mod attributes;
 mod copy;
 mod delete;
 mod error;
+mod link;
 mod list;
 mod read;
 mod upload;
@@ -18,6 +19,7 @@ use aws_sdk_s3::{Client, primitives::ByteStream};
 use bytes::Bytes;
 use error::{generic, operation_error, unsupported};
 use futures::{StreamExt, stream::BoxStream};
+pub use link::S3Links;
 use object_store::{
     CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,

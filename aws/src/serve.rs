@@ -16,7 +16,7 @@ use std::{
 };
 
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
-pub use ports::{Call, FunctionPorts, NotifyPorts, TriggerPorts};
+pub use ports::{Call, FunctionPorts, NotifyPorts, TriggerPorts, TriggerSettings};
 pub use raised::Raised;
 use serde::Serialize;
 use serde_json::Value;

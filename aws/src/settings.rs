@@ -9,6 +9,9 @@
 //! | `PII_HASH_KEY` | `extract` | the key of `pii: hash`, where a pipeline has such columns |
 //! | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | all | set by Lambda: the function's memory in MiB, by which SQL is bounded |
 //! | `STATE_MACHINE_ARN` | `trigger` | the state machine whose executions are started |
+//! | `EVENTS_QUEUE_URL` | `trigger` | the queue that its events wait in |
+//! | `DEAD_EVENTS_QUEUE_URL` | `trigger` | where events go that cannot be handled |
+//! | `RUNNING_MAX` | `trigger` | how many executions may run at the same time; without it, or with 0, any number |
 
 use stepwell_pipeline::stage::{Buckets, HashKey, Limits};
 use thiserror::Error;

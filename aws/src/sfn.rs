@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_sfn::{Client, error::ProvideErrorMetadata, types::ExecutionStatus};
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    execution::{Executions, Started},
+    execution::{Described, ExecutionState, Executions, Started},
     request::RunRequest,
 };
 
@@ -45,6 +45,50 @@ impl Executions for SfnExecutions {
                 format!("cannot start execution {name} of {}", self.state_machine_arn),
             )),
         }
+    }
+
+    async fn describe(&self, name: &str) -> Result<Option<Described>, StageError> {
+        let described = match self.client.describe_execution().execution_arn(self.execution_arn(name)).send().await {
+            Ok(described) => described,
+            Err(error) if error.code() == Some("ExecutionDoesNotExist") => return Ok(None),
+            Err(error) => {
+                let message = format!("cannot describe the execution {name}");
+                return Err(stage_error(error, ErrorKind::TargetUnavailable, message));
+            }
+        };
+        let state = match described.status() {
+            ExecutionStatus::Succeeded => {
+                let output = described.output().unwrap_or("null");
+                ExecutionState::Succeeded(serde_json::from_str(output).unwrap_or_default())
+            }
+            status @ (ExecutionStatus::Failed | ExecutionStatus::TimedOut | ExecutionStatus::Aborted) => {
+                let ended_by = match status {
+                    ExecutionStatus::TimedOut => "States.Timeout",
+                    ExecutionStatus::Aborted => "Aborted",
+                    _ => "Internal",
+                };
+                ExecutionState::Failed {
+                    error: described.error().unwrap_or(ended_by).to_owned(),
+                    cause: described.cause().unwrap_or_default().to_owned(),
+                }
+            }
+            _ => ExecutionState::Running,
+        };
+        let millis = |moment: &aws_sdk_sfn::primitives::DateTime| {
+            u64::try_from(moment.to_millis().unwrap_or_default()).unwrap_or_default()
+        };
+        Ok(Some(Described {
+            state,
+            started_ms: millis(described.start_date()),
+            ended_ms: described.stop_date().map(millis),
+        }))
+    }
+}
+
+impl SfnExecutions {
+    /// The ARN of an execution of that name (Step Functions Developer Guide, "Resource types defined by Step Functions").
+    fn execution_arn(&self, name: &str) -> String {
+        format!("{}:{name}", self.state_machine_arn.replacen(":stateMachine:", ":execution:", 1))
     }
 }
 

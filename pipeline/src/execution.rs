@@ -1,8 +1,13 @@
 //! The port through which executions of the state machine are started.
 
-use std::fmt::Debug;
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::{StageError, request::RunRequest};
 
@@ -15,7 +20,34 @@ pub enum Started {
     AlreadyDone,
 }
 
-/// Starts executions.
+/// How an execution stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExecutionState {
+    /// It has not ended.
+    Running,
+    /// It ended as it should, with an output.
+    Succeeded(Value),
+    /// It failed, was timed out or was aborted.
+    Failed {
+        /// The name of its error, or of what ended it: `States.Timeout`, `Aborted`.
+        error: String,
+        /// What the error said.
+        cause: String,
+    },
+}
+
+/// An execution that was looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// How it stands.
+    pub state: ExecutionState,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// When it ended, in milliseconds since 1970.
+    pub ended_ms: Option<u64>,
+}
+
+/// Starts executions and looks at them.
 #[async_trait]
 pub trait Executions: Debug + Send + Sync {
     /// Starts the execution of that name, unless it was started before.
@@ -23,4 +55,59 @@ pub trait Executions: Debug + Send + Sync {
     /// # Errors
     /// `Throttled` or `TargetUnavailable` where a repetition may succeed, else a permanent kind.
     async fn start(&self, name: &str, request: &RunRequest) -> Result<Started, StageError>;
+
+    /// Looks at the execution of that name; nothing stands for one that was never started, or that ended more than
+    /// 90 days ago. What it tells may be seconds old (Step Functions API Reference, `DescribeExecution`).
+    ///
+    /// # Errors
+    /// `Throttled` or `TargetUnavailable` where a repetition may succeed, else a permanent kind.
+    async fn describe(&self, name: &str) -> Result<Option<Described>, StageError>;
+}
+
+/// Executions in memory, which run until they are told how they end; for tests.
+#[derive(Debug, Default)]
+pub struct MemoryExecutions {
+    executions: Mutex<BTreeMap<String, (RunRequest, ExecutionState)>>,
+}
+
+impl MemoryExecutions {
+    /// What was started, by name.
+    pub fn started(&self) -> BTreeMap<String, RunRequest> {
+        let executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        executions.iter().map(|(name, (request, _))| (name.clone(), request.clone())).collect()
+    }
+
+    /// The names of those that have not ended.
+    pub fn running(&self) -> Vec<String> {
+        let executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = executions.iter().filter(|(_, (_, state))| *state == ExecutionState::Running);
+        running.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Ends an execution.
+    pub fn end(&self, name: &str, state: ExecutionState) {
+        let mut executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(execution) = executions.get_mut(name) {
+            execution.1 = state;
+        }
+    }
+}
+
+#[async_trait]
+impl Executions for MemoryExecutions {
+    async fn start(&self, name: &str, request: &RunRequest) -> Result<Started, StageError> {
+        let mut executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        let execution = executions.entry(name.to_owned()).or_insert_with(|| (request.clone(), ExecutionState::Running));
+        Ok(if execution.1 == ExecutionState::Running { Started::Running } else { Started::AlreadyDone })
+    }
+
+    async fn describe(&self, name: &str) -> Result<Option<Described>, StageError> {
+        let executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        let execution = executions.get(name);
+        Ok(execution.map(|(_, state)| Described {
+            state: state.clone(),
+            started_ms: 0,
+            ended_ms: (*state != ExecutionState::Running).then_some(1),
+        }))
+    }
 }

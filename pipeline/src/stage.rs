@@ -80,6 +80,12 @@ impl StageContext {
             now: SystemTime::now,
         }
     }
+
+    /// The context of work that should come to an end, or to a checkpoint, by a moment.
+    #[must_use]
+    pub fn until(self, moment: std::time::Instant) -> Self {
+        Self { budget: Arc::new(Until(moment)), ..self }
+    }
 }
 
 /// How much a stage takes at a time. Where parts and files are cut depends on these and on the data, never on when a

@@ -1,119 +1,128 @@
-//! Any event to named executions: each object that an event tells of starts one execution per pipeline whose
-//! `match` fits its key.
+//! Any event to named executions. The shape of an event chooses its pathway; every pathway ends in executions of the one
+//! state machine, named after what they do, so that whatever comes twice starts nothing twice.
 #![cfg_attr(test, allow(clippy::expect_used, reason = "tests fail by panicking"))]
 
-mod event;
+mod backfill;
+mod delivery;
+mod gather;
+mod job;
+mod pathway;
+mod route;
+mod schedule;
+mod slots;
+mod stream;
+mod upload;
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     StageError,
-    execution::{Executions, Started},
-    request::RunRequest,
-    run::execution_name,
-    spec::Catalog,
+    execution::Executions,
+    link::Links,
+    queue::{DeathCause, Queue},
     stage::StageContext,
 };
-use tracing::{error, info};
+use tracing::{error, warn};
 
-use crate::event::{Delivery, Message, objects};
+use crate::{
+    delivery::{Delivery, Message},
+    pathway::Pathway,
+    route::Router,
+};
 
-/// Starts the executions that an event asks for: an S3 notification, an S3 event of EventBridge, or either in the
-/// bodies of SQS messages.
+/// Everything outside `trigger` that it uses.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// The stores.
+    pub context: StageContext,
+    /// The state machine.
+    pub executions: Arc<dyn Executions>,
+    /// The events queue and the dead letters.
+    pub queue: Arc<dyn Queue>,
+    /// Links to objects.
+    pub links: Arc<dyn Links>,
+    /// The name of the events queue: messages of other queues are data.
+    pub events_queue: String,
+    /// How many executions that `trigger` started may run at the same time, where that is limited.
+    pub running_max: Option<usize>,
+}
+
+/// Handles what Lambda is sent: an event, or a batch of messages or records.
 ///
-/// For SQS messages gives `{"batchItemFailures": […]}` with those that could not be handled, so that none returns
-/// for its neighbours' sake (Lambda Developer Guide, "Implementing partial batch responses"). Else gives
-/// `{"executions": […]}` with the names.
+/// For messages and records gives `{"batchItemFailures": […]}` with those that are to come again, so that none returns
+/// for its neighbours' sake (Lambda Developer Guide, "Implementing partial batch responses"); a message that can never
+/// be handled goes to the dead-letter queue with the reason. For requests over HTTP gives the response. Else gives what
+/// was done, such as `{"executions": […]}` with the names.
 ///
 /// # Errors
-/// For events outside SQS: `InvalidInput` for an event of another shape, `NoPipeline` for an object that fits no
-/// pipeline, and what the stores and the executions say. All of an event's objects and pipelines are tried before the
-/// first error is given; a repetition of the event starts no execution twice.
-pub async fn handler(context: &StageContext, executions: &dyn Executions, event: Value) -> Result<Value, StageError> {
-    let mut starter = Starter { context, executions, catalog: None };
-    match Delivery::of(event)? {
-        Delivery::Direct(event) => Ok(json!({ "executions": starter.start_all(&event).await? })),
-        Delivery::Queue(messages) => {
-            let mut failures = Vec::new();
-            for Message { id, body } in messages {
-                let handled = match body {
-                    Ok(event) => starter.start_all(&event).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = handled {
-                    error!(
-                        message_id = id,
-                        error_name = error.kind().name(),
-                        error = error.report(),
-                        "message goes back to the queue"
-                    );
-                    failures.push(json!({ "itemIdentifier": id }));
-                }
-            }
-            Ok(json!({ "batchItemFailures": failures }))
+/// For events that come by themselves: `InvalidInput` for an event of another shape, `NoPipeline` for an object that
+/// fits no pipeline, and what the stores and the executions say. All of an event's objects and pipelines are tried
+/// before the first error is given; a repetition of the event starts no execution twice.
+pub async fn handler(ports: &Ports, event: Value) -> Result<Value, StageError> {
+    match Delivery::of(event, &ports.events_queue)? {
+        Delivery::Direct(event) => {
+            let mut router = Router::new(ports);
+            handle(ports, &mut router, &event).await
         }
+        Delivery::Http(request) => job::respond(ports, request).await,
+        Delivery::Events(messages) => Ok(failures(events(ports, messages).await)),
+        Delivery::Data(messages) => Ok(failures(stream::keep_messages(ports, messages).await)),
+        Delivery::Stream(records) => Ok(failures(stream::keep_records(ports, records).await)),
     }
 }
 
-struct Starter<'a> {
-    context: &'a StageContext,
-    executions: &'a dyn Executions,
-    /// Read when the first object needs it, for all messages of a batch.
-    catalog: Option<Catalog>,
+/// Handles one event by its pathway.
+async fn handle(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result<Value, StageError> {
+    match Pathway::of(event)? {
+        Pathway::Uploads(uploads) => Ok(json!({ "executions": router.start_all(uploads).await? })),
+        Pathway::Tick(moment) => {
+            // Each has its own work; none waits for another's trouble.
+            let outcomes = [
+                schedule::tick(ports, router, moment).await,
+                gather::tick(ports, router, moment).await,
+                slots::tick(ports).await,
+                job::tick(ports, moment).await,
+            ];
+            outcomes.into_iter().collect::<Result<(), _>>()?;
+            Ok(json!({ "tick": moment.to_rfc3339() }))
+        }
+        Pathway::Ended(execution) => {
+            slots::ended(ports, &execution).await?;
+            Ok(json!({ "ended": execution }))
+        }
+        Pathway::Backfill(request) => backfill::advance(ports, router, &request).await,
+        Pathway::Nothing => Ok(json!({ "executions": [] })),
+    }
 }
 
-impl Starter<'_> {
-    /// Starts what one event asks for; gives the names of the executions.
-    async fn start_all(&mut self, event: &Value) -> Result<Vec<String>, StageError> {
-        let requests = objects(event)?;
-        if requests.is_empty() {
-            return Ok(Vec::new());
-        }
-        let catalog = match self.catalog.take() {
-            Some(catalog) => catalog,
-            None => Catalog::read(self.context).await?,
+/// Handles messages of the events queue. Gives the ids of those that are to come again.
+async fn events(ports: &Ports, messages: Vec<Message>) -> Vec<String> {
+    let mut router = Router::new(ports);
+    let mut again = Vec::new();
+    for message in messages {
+        let handled = match serde_json::from_str(&message.body) {
+            Ok(event) => handle(ports, &mut router, &event).await.map(|_| ()),
+            Err(error) => Err(delivery::no_json(error)),
         };
-        let catalog = self.catalog.insert(catalog);
-        let mut names = Vec::new();
-        let mut first_error = None;
-        for request in requests {
-            match start(self.executions, catalog, &request).await {
-                Ok(started) => names.extend(started),
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
+        let Err(error) = handled else { continue };
+        let (name, report) = (error.kind().name(), error.report());
+        if error.kind().is_transient() {
+            warn!(message_id = message.id, error_name = name, error = report, "message goes back to the queue");
+            again.push(message.id);
+            continue;
         }
-        first_error.map_or(Ok(names), Err)
+        error!(message_id = message.id, error_name = name, error = report, "message cannot be handled");
+        let cause = DeathCause { error: name.to_owned(), message: report, pipeline: None };
+        if let Err(error) = ports.queue.bury(&message.body, &cause).await {
+            warn!(message_id = message.id, error = error.report(), "cannot send to the dead-letter queue");
+            again.push(message.id);
+        }
     }
+    again
 }
 
-/// Starts an execution for each pipeline that fits one object, whatever becomes of the others; gives their names.
-async fn start(
-    executions: &dyn Executions,
-    catalog: &Catalog,
-    request: &RunRequest,
-) -> Result<Vec<String>, StageError> {
-    let fitting = catalog.fitting(&request.key);
-    if fitting.is_empty() {
-        catalog.pick(&request.key, None)?;
-    }
-    let mut names = Vec::new();
-    let mut first_error = None;
-    for pipeline in fitting {
-        let request = RunRequest { pipeline: Some(pipeline.name().to_owned()), ..request.clone() };
-        let name = execution_name(pipeline.name(), &request);
-        match executions.start(&name, &request).await {
-            Ok(started) => {
-                info!(
-                    execution = name,
-                    pipeline = pipeline.name(),
-                    bucket = request.bucket,
-                    key = request.key,
-                    already_done = started == Started::AlreadyDone,
-                    "execution started"
-                );
-                names.push(name);
-            }
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    first_error.map_or(Ok(names), Err)
+fn failures(again: Vec<String>) -> Value {
+    let failures: Vec<_> = again.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
+    json!({ "batchItemFailures": failures })
 }

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use stepwell_aws::{TriggerPorts, serve};
-use stepwell_trigger::handler;
+use stepwell_trigger::{Ports, handler};
 
 fn main() -> ExitCode {
-    serve(
-        "trigger",
-        |ports: TriggerPorts, event| async move { handler(&ports.context, &*ports.executions, event).await },
-    )
+    serve("trigger", |ports: TriggerPorts, event| async move {
+        let TriggerPorts { context, executions, queue, links, events_queue, running_max } = ports;
+        handler(&Ports { context, executions, queue, links, events_queue, running_max }, event).await
+    })
 }

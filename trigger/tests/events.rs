@@ -12,14 +12,16 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    execution::{Executions, Started},
+    execution::{Described, Executions, Started},
+    link::MemoryLinks,
     progress::Unwatched,
+    queue::MemoryQueue,
     request::RunRequest,
     run::execution_name,
     stage::{Buckets, StageContext},
     store::{self, MemoryStores, ObjectRef},
 };
-use stepwell_trigger::handler;
+use stepwell_trigger::{Ports, handler};
 
 /// Executions that never end by themselves.
 #[derive(Debug, Default)]
@@ -44,6 +46,22 @@ impl Executions for Recorded {
         self.started.lock().unwrap().push((name.to_owned(), request.clone()));
         Ok(Started::Running)
     }
+
+    async fn describe(&self, _: &str) -> Result<Option<Described>, StageError> {
+        Ok(None)
+    }
+}
+
+async fn handle(context: &StageContext, executions: &Arc<Recorded>, event: Value) -> Result<Value, StageError> {
+    let ports = Ports {
+        context: context.clone(),
+        executions: executions.clone(),
+        queue: Arc::new(MemoryQueue::default()),
+        links: Arc::new(MemoryLinks),
+        events_queue: "my-queue".to_owned(),
+        running_max: None,
+    };
+    handler(&ports, event).await
 }
 
 impl Recorded {
@@ -98,8 +116,8 @@ const SECOND: &str = "2e1424d4-f796-459a-8184-9c92662be6da";
 
 #[tokio::test]
 async fn a_notification_starts_its_pipeline_with_all_that_it_tells() {
-    let (context, executions) = (context(&[("one", "*")]).await, Recorded::default());
-    let output = handler(&context, &executions, fixture(include_str!("fixtures/notification.json"))).await;
+    let (context, executions) = (context(&[("one", "*")]).await, Arc::new(Recorded::default()));
+    let output = handle(&context, &executions, fixture(include_str!("fixtures/notification.json"))).await;
     let expected = RunRequest {
         bucket: "amzn-s3-demo-bucket".into(),
         key: "b21b84d653bb07b05b1e6b33684dc11b".into(),
@@ -116,8 +134,8 @@ async fn a_notification_starts_its_pipeline_with_all_that_it_tells() {
 
 #[tokio::test]
 async fn an_event_of_eventbridge_starts_its_pipeline_with_all_that_it_tells() {
-    let (context, executions) = (context(&[("one", "*")]).await, Recorded::default());
-    handler(&context, &executions, fixture(include_str!("fixtures/eventbridge.json"))).await.expect("started");
+    let (context, executions) = (context(&[("one", "*")]).await, Arc::new(Recorded::default()));
+    handle(&context, &executions, fixture(include_str!("fixtures/eventbridge.json"))).await.expect("started");
     let expected = RunRequest {
         bucket: "amzn-s3-demo-bucket1".into(),
         key: "example-key".into(),
@@ -133,13 +151,13 @@ async fn an_event_of_eventbridge_starts_its_pipeline_with_all_that_it_tells() {
 
 #[tokio::test]
 async fn each_source_writes_keys_in_its_own_way() {
-    let (context, executions) = (context(&[("one", "in/*")]).await, Recorded::default());
+    let (context, executions) = (context(&[("one", "in/*")]).await, Arc::new(Recorded::default()));
     for event in [
         notification("in/a+b%2Bc+%C3%BC+100%25+%2520.csv"),
         bridge("in/a b+c ü 100% %20.csv"),
         queued([&notification("in/a+b%2Bc+%C3%BC+100%25+%2520.csv").to_string(), &bridge("in/a+b%20c").to_string()]),
     ] {
-        handler(&context, &executions, event).await.expect("started");
+        handle(&context, &executions, event).await.expect("started");
     }
     let keys: Vec<_> = executions.requests().into_iter().map(|request| request.key).collect();
     let key = "in/a b+c ü 100% %20.csv";
@@ -149,8 +167,8 @@ async fn each_source_writes_keys_in_its_own_way() {
 #[tokio::test]
 async fn every_pipeline_that_fits_gets_an_execution_of_its_own() {
     let context = context(&[("all", "in/*"), ("csv", "in/*.csv"), ("other", "out/*")]).await;
-    let executions = Recorded::default();
-    handler(&context, &executions, bridge("in/a.csv")).await.expect("started");
+    let executions = Arc::new(Recorded::default());
+    handle(&context, &executions, bridge("in/a.csv")).await.expect("started");
     let pipelines: Vec<_> = executions.requests().into_iter().map(|request| request.pipeline.unwrap()).collect();
     assert_eq!(pipelines, ["all", "csv"]);
     let names: BTreeSet<_> = executions.started.lock().unwrap().iter().map(|(name, _)| name.clone()).collect();
@@ -159,51 +177,51 @@ async fn every_pipeline_that_fits_gets_an_execution_of_its_own() {
 
 #[tokio::test]
 async fn a_repeated_event_asks_for_the_same_execution() {
-    let (context, executions) = (context(&[("one", "in/*")]).await, Recorded::default());
-    let first = handler(&context, &executions, bridge("in/a.csv")).await.expect("started");
+    let (context, executions) = (context(&[("one", "in/*")]).await, Arc::new(Recorded::default()));
+    let first = handle(&context, &executions, bridge("in/a.csv")).await.expect("started");
     let name = first["executions"][0].as_str().unwrap().to_owned();
-    let executions = Recorded { done: [name].into(), ..Recorded::default() };
-    assert_eq!(handler(&context, &executions, bridge("in/a.csv")).await.expect("already done"), first);
+    let executions = Arc::new(Recorded { done: [name].into(), ..Recorded::default() });
+    assert_eq!(handle(&context, &executions, bridge("in/a.csv")).await.expect("already done"), first);
     assert_eq!(executions.requests(), []);
 }
 
 #[tokio::test]
 async fn what_creates_no_file_is_ignored() {
-    let (context, executions) = (context(&[("one", "**")]).await, Recorded::default());
+    let (context, executions) = (context(&[("one", "**")]).await, Arc::new(Recorded::default()));
     let mut removed = notification("in/a.csv");
     removed["Records"][0]["eventName"] = json!("ObjectRemoved:Delete");
     let mut deleted = bridge("in/a.csv");
     deleted["detail-type"] = json!("Object Deleted");
     let test = fixture(include_str!("fixtures/test-event.json"));
     for event in [removed, deleted, test.clone(), notification("in/"), bridge("in/")] {
-        let output = handler(&context, &executions, event.clone()).await.expect("ignored");
+        let output = handle(&context, &executions, event.clone()).await.expect("ignored");
         assert_eq!(output, json!({"executions": []}), "{event}");
     }
-    let output = handler(&context, &executions, queued([&test.to_string(), &bridge("in/").to_string()])).await;
+    let output = handle(&context, &executions, queued([&test.to_string(), &bridge("in/").to_string()])).await;
     assert_eq!(output.expect("ignored"), json!({"batchItemFailures": []}));
     assert_eq!(executions.requests(), []);
 }
 
 #[tokio::test]
 async fn an_event_of_another_shape_is_refused() {
-    let (context, executions) = (context(&[("one", "**")]).await, Recorded::default());
+    let (context, executions) = (context(&[("one", "**")]).await, Arc::new(Recorded::default()));
     for event in [json!({}), json!([]), json!("in/a.csv"), json!({"Records": [{}]}), json!({"detail": {}})] {
-        let error = handler(&context, &executions, event.clone()).await.expect_err("refused");
+        let error = handle(&context, &executions, event.clone()).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{event}");
     }
     let mut event = bridge("in/a.csv");
     event["detail"]["object"].as_object_mut().unwrap().remove("key");
-    let error = handler(&context, &executions, event).await.expect_err("refused");
+    let error = handle(&context, &executions, event).await.expect_err("refused");
     assert_eq!(error.report(), "object: missing field `key`");
 }
 
 #[tokio::test]
 async fn an_object_that_fits_no_pipeline_is_an_error_and_keeps_no_other_from_starting() {
-    let (context, executions) = (context(&[("one", "in/*")]).await, Recorded::default());
+    let (context, executions) = (context(&[("one", "in/*")]).await, Arc::new(Recorded::default()));
     let mut event = notification("out/a.csv");
     let fits = notification("in/a.csv")["Records"][0].clone();
     event["Records"].as_array_mut().unwrap().push(fits);
-    let error = handler(&context, &executions, event).await.expect_err("one fits none");
+    let error = handle(&context, &executions, event).await.expect_err("one fits none");
     assert_eq!(error.kind(), ErrorKind::NoPipeline);
     assert_eq!(executions.requests().len(), 1);
 }
@@ -211,8 +229,8 @@ async fn an_object_that_fits_no_pipeline_is_an_error_and_keeps_no_other_from_sta
 #[tokio::test]
 async fn a_pipeline_whose_execution_cannot_start_keeps_no_other_from_starting() {
     let context = context(&[("all", "in/*"), ("csv", "in/*.csv")]).await;
-    let executions = Recorded { refuse: Some((ErrorKind::AccessDenied, "all")), ..Recorded::default() };
-    let error = handler(&context, &executions, bridge("in/a.csv")).await.expect_err("one is refused");
+    let executions = Arc::new(Recorded { refuse: Some((ErrorKind::AccessDenied, "all")), ..Recorded::default() });
+    let error = handle(&context, &executions, bridge("in/a.csv")).await.expect_err("one is refused");
     assert_eq!(error.kind(), ErrorKind::AccessDenied);
     let pipelines: Vec<_> = executions.requests().into_iter().map(|request| request.pipeline.unwrap()).collect();
     assert_eq!(pipelines, ["csv"]);
@@ -220,10 +238,10 @@ async fn a_pipeline_whose_execution_cannot_start_keeps_no_other_from_starting() 
 
 #[tokio::test]
 async fn only_the_bad_message_goes_back_to_the_queue() {
-    let (context, executions) = (context(&[("one", "in/*")]).await, Recorded::default());
+    let (context, executions) = (context(&[("one", "in/*")]).await, Arc::new(Recorded::default()));
     let good = bridge("in/a.csv").to_string();
     for bad in ["no JSON", "{}", &bridge("out/a.csv").to_string(), &notification("in/%FF").to_string()] {
-        let output = handler(&context, &executions, queued([bad, &good])).await.expect("handled");
+        let output = handle(&context, &executions, queued([bad, &good])).await.expect("handled");
         assert_eq!(output, json!({"batchItemFailures": [{"itemIdentifier": FIRST}]}), "{bad}");
     }
     assert_eq!(executions.requests().len(), 4);
@@ -232,10 +250,10 @@ async fn only_the_bad_message_goes_back_to_the_queue() {
 #[tokio::test]
 async fn throttled_messages_come_again() {
     let context = context(&[("one", "in/*")]).await;
-    let executions = Recorded { refuse: Some((ErrorKind::Throttled, "one")), ..Recorded::default() };
+    let executions = Arc::new(Recorded { refuse: Some((ErrorKind::Throttled, "one")), ..Recorded::default() });
     let body = bridge("in/a.csv").to_string();
-    let output = handler(&context, &executions, queued([&body, &body])).await.expect("handled");
+    let output = handle(&context, &executions, queued([&body, &body])).await.expect("handled");
     assert_eq!(output, json!({"batchItemFailures": [{"itemIdentifier": FIRST}, {"itemIdentifier": SECOND}]}));
-    let error = handler(&context, &executions, bridge("in/a.csv")).await.expect_err("refused");
+    let error = handle(&context, &executions, bridge("in/a.csv")).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Throttled);
 }

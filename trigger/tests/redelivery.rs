@@ -17,13 +17,15 @@ use object_store::{
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    execution::{Executions, Started},
+    execution::{Described, Executions, Started},
+    link::MemoryLinks,
     progress::Unwatched,
+    queue::MemoryQueue,
     request::RunRequest,
     stage::{Buckets, StageContext},
     store::{self, MemoryStores, ObjectRef, Stores},
 };
-use stepwell_trigger::handler;
+use stepwell_trigger::{Ports, handler};
 use tokio::sync::Notify;
 
 /// So often the shipped queue delivers a message before it goes to the dead letters.
@@ -171,6 +173,10 @@ impl Executions for Machine {
         };
         self.line.call(fails, done).await
     }
+
+    async fn describe(&self, _: &str) -> std::result::Result<Option<Described>, StageError> {
+        Ok(None)
+    }
 }
 
 fn event(key: &str, sequencer: &str) -> String {
@@ -189,22 +195,34 @@ fn messages() -> Vec<(String, String)> {
 /// Lets the queue deliver until nothing is left. Gives the calls that were made.
 async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
     let line = Arc::new(Line { faults: faults.clone(), ..Line::default() });
-    let machine = Machine { line: line.clone(), executions: Mutex::default(), ended: Mutex::default() };
+    let machine = Arc::new(Machine { line: line.clone(), executions: Mutex::default(), ended: Mutex::default() });
     let context = StageContext::new(
         Arc::new(Disturbed(stores.clone(), line.clone())),
         Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
         Arc::new(Unwatched),
     );
+    let dead = Arc::new(MemoryQueue::default());
+    let ports = Ports {
+        context,
+        executions: machine.clone(),
+        queue: dead.clone(),
+        links: Arc::new(MemoryLinks),
+        events_queue: "events".to_owned(),
+        running_max: None,
+    };
     let mut queue = messages();
     let mut receives = 0;
     while !queue.is_empty() {
         receives += 1;
         assert!(receives <= RECEIVES_MAX, "{faults:?}: {queue:?} would go to the dead letters");
-        let records: Vec<Value> =
-            queue.iter().map(|(id, body)| json!({ "messageId": id, "eventSource": "aws:sqs", "body": body })).collect();
+        let record = |(id, body): &(String, String)| {
+            let queue_arn = "arn:aws:sqs:us-east-2:123456789012:events";
+            json!({ "messageId": id, "eventSource": "aws:sqs", "eventSourceARN": queue_arn, "body": body })
+        };
+        let records: Vec<Value> = queue.iter().map(record).collect();
         let answer = tokio::select! {
             biased;
-            answer = handler(&context, &machine, json!({ "Records": records })) => Some(answer),
+            answer = handler(&ports, json!({ "Records": records })) => Some(answer),
             () = line.killed.notified() => None,
         };
         if let Some(Ok(answer)) = answer {
@@ -219,7 +237,8 @@ async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
         // Executions end soon; their names stay taken.
         machine.ended.lock().unwrap().extend(machine.executions.lock().unwrap().keys().cloned());
     }
-    let executions = machine.executions.into_inner().unwrap();
+    assert_eq!(dead.take_buried(), [], "{faults:?}");
+    let executions = machine.executions.lock().unwrap();
     let started: Vec<(&str, &str, &str)> = executions
         .values()
         .map(|request| {

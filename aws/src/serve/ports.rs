@@ -3,15 +3,12 @@ use std::{sync::Arc, time::Instant};
 use aws_config::SdkConfig;
 use serde_json::Value;
 use stepwell_pipeline::{
-    ErrorKind, StageError,
-    execution::Executions,
-    notice::Notifier,
-    progress::Unwatched,
-    stage::{StageContext, Until},
+    ErrorKind, StageError, execution::Executions, link::Links, notice::Notifier, progress::Unwatched, queue::Queue,
+    stage::StageContext,
 };
 
 use crate::{
-    S3Stores, SfnExecutions, SnsNotifier, sdk,
+    S3Links, S3Stores, SfnExecutions, SnsNotifier, SqsQueue, sdk,
     settings::{StageSettings, Variables},
 };
 
@@ -78,7 +75,7 @@ impl FunctionPorts for StageContext {
     }
 
     fn until(self, moment: Instant) -> Self {
-        Self { budget: Arc::new(Until(moment)), ..self }
+        StageContext::until(self, moment)
     }
 }
 
@@ -111,18 +108,55 @@ pub struct TriggerPorts {
     pub context: StageContext,
     /// The state machine.
     pub executions: Arc<dyn Executions>,
+    /// The events queue and the dead letters.
+    pub queue: Arc<dyn Queue>,
+    /// Links to objects.
+    pub links: Arc<dyn Links>,
+    /// The name of the events queue: messages of other queues are data.
+    pub events_queue: String,
+    /// How many executions that `trigger` started may run at the same time, where that is limited.
+    pub running_max: Option<usize>,
+}
+
+/// The settings of `trigger`.
+#[derive(Clone, Debug)]
+pub struct TriggerSettings {
+    stage: StageSettings,
+    state_machine_arn: String,
+    events_url: String,
+    dead_events_url: String,
+    running_max: Option<usize>,
 }
 
 impl FunctionPorts for TriggerPorts {
-    type Settings = (StageSettings, String);
+    type Settings = TriggerSettings;
 
-    fn settings(variables: &mut Variables<'_>) -> Self::Settings {
-        (variables.stage(), variables.required("STATE_MACHINE_ARN"))
+    fn settings(variables: &mut Variables<'_>) -> TriggerSettings {
+        TriggerSettings {
+            stage: variables.stage(),
+            state_machine_arn: variables.required("STATE_MACHINE_ARN"),
+            events_url: variables.required("EVENTS_QUEUE_URL"),
+            dead_events_url: variables.required("DEAD_EVENTS_QUEUE_URL"),
+            running_max: variables.optional("RUNNING_MAX").and_then(|max| max.parse().ok()).filter(|max| *max > 0),
+        }
     }
 
-    fn connect((settings, state_machine_arn): Self::Settings, config: &SdkConfig) -> Self {
-        let executions = SfnExecutions::new(aws_sdk_sfn::Client::new(config), state_machine_arn);
-        Self { context: stage_context(settings, config), executions: Arc::new(executions) }
+    fn connect(settings: TriggerSettings, config: &SdkConfig) -> Self {
+        let executions = SfnExecutions::new(aws_sdk_sfn::Client::new(config), settings.state_machine_arn);
+        let events_queue = settings.events_url.rsplit('/').next().unwrap_or_default().to_owned();
+        let queue = SqsQueue::new(aws_sdk_sqs::Client::new(config), settings.events_url, settings.dead_events_url);
+        Self {
+            context: stage_context(settings.stage, config),
+            executions: Arc::new(executions),
+            queue: Arc::new(queue),
+            links: Arc::new(S3Links::new(sdk::s3_client(config))),
+            events_queue,
+            running_max: settings.running_max,
+        }
+    }
+
+    fn until(self, moment: Instant) -> Self {
+        Self { context: self.context.until(moment), ..self }
     }
 
     fn open(payload: Value) -> Result<Call, StageError> {
@@ -167,6 +201,9 @@ mod tests {
         let buckets = ["LANDING_BUCKET", "WORK_BUCKET", "LAKE_BUCKET"];
         assert_eq!(missing::<StageContext>(), buckets);
         assert_eq!(missing::<NotifyPorts>(), [&buckets[..], &["TOPIC_ARN"]].concat());
-        assert_eq!(missing::<TriggerPorts>(), [&buckets[..], &["STATE_MACHINE_ARN"]].concat());
+        assert_eq!(
+            missing::<TriggerPorts>(),
+            [&buckets[..], &["STATE_MACHINE_ARN", "EVENTS_QUEUE_URL", "DEAD_EVENTS_QUEUE_URL"]].concat()
+        );
     }
 }

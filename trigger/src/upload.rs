@@ -4,46 +4,6 @@ use serde_json::Value;
 use stepwell_pipeline::{ErrorKind, StageError, handoff, request::RunRequest};
 use tracing::info;
 
-/// How an event came.
-pub(crate) enum Delivery {
-    /// As the function's own event.
-    Direct(Value),
-    /// In the bodies of SQS messages.
-    Queue(Vec<Message>),
-}
-
-/// One SQS message.
-pub(crate) struct Message {
-    pub(crate) id: String,
-    /// The event in its body.
-    pub(crate) body: Result<Value, StageError>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SqsRecord {
-    message_id: String,
-    body: String,
-}
-
-impl Delivery {
-    /// Tells SQS's batches, whose records say `"eventSource": "aws:sqs"`, from everything else.
-    pub(crate) fn of(event: Value) -> Result<Self, StageError> {
-        let records = event.get("Records").and_then(Value::as_array);
-        let queued = records.filter(|records| {
-            records.first().and_then(|record| record.get("eventSource")).and_then(Value::as_str) == Some("aws:sqs")
-        });
-        let Some(records) = queued else { return Ok(Self::Direct(event)) };
-        let message = |record: &Value| {
-            let SqsRecord { message_id, body } = handoff::parse(record)?;
-            let body = serde_json::from_str(&body)
-                .map_err(|error| StageError::with_source(ErrorKind::InvalidInput, "the message is no JSON", error));
-            Ok(Message { id: message_id, body })
-        };
-        Ok(Self::Queue(records.iter().map(message).collect::<Result<_, StageError>>()?))
-    }
-}
-
 /// An S3 notification (S3 User Guide, "Event message structure"). Of `eventVersion` 2.x; fields that later minor
 /// versions add are ignored.
 #[derive(Deserialize)]
@@ -107,10 +67,11 @@ struct BridgeObject {
     sequencer: Option<String>,
 }
 
-/// The objects that an event says were created.
+/// The objects that an S3 notification (`Records`) or an S3 event of EventBridge (`detail`) says were created; nothing
+/// for an event of another shape.
 ///
 /// S3's test event, other kinds of events and folder markers are left out, with a line in the log.
-pub(crate) fn objects(event: &Value) -> Result<Vec<RunRequest>, StageError> {
+pub(crate) fn uploads(event: &Value) -> Result<Option<Vec<RunRequest>>, StageError> {
     let requests = if event.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         info!("test event ignored");
         Vec::new()
@@ -119,12 +80,9 @@ pub(crate) fn objects(event: &Value) -> Result<Vec<RunRequest>, StageError> {
     } else if event.get("detail").is_some() {
         from_bridge(handoff::parse(event)?)?.into_iter().collect()
     } else {
-        return Err(StageError::new(
-            ErrorKind::InvalidInput,
-            "the event is neither an S3 notification (`Records`) nor an S3 event of EventBridge (`detail`)",
-        ));
+        return Ok(None);
     };
-    Ok(requests.into_iter().filter(is_file).collect())
+    Ok(Some(requests.into_iter().filter(is_file).collect()))
 }
 
 fn from_notification(notification: Notification) -> Result<Vec<RunRequest>, StageError> {

@@ -1,0 +1,50 @@
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use stepwell_pipeline::{ErrorKind, StageError, handoff, request::RunRequest};
+
+use crate::{backfill::BackfillRequest, upload};
+
+/// What an event asks for, told from its shape.
+pub(crate) enum Pathway {
+    /// Objects were created.
+    Uploads(Vec<RunRequest>),
+    /// Time has passed: `{"tick": "2026-01-01T00:00:00Z"}`, which EventBridge Scheduler sends every minute.
+    Tick(DateTime<Utc>),
+    /// The execution of that name ended, or was redriven: a status change as EventBridge tells it.
+    Ended(String),
+    /// Objects that are there already are to be loaded: `{"backfill": {…}}`.
+    Backfill(BackfillRequest),
+    /// Nothing that starts anything.
+    Nothing,
+}
+
+impl Pathway {
+    pub(crate) fn of(event: &Value) -> Result<Self, StageError> {
+        if let Some(moment) = event.get("tick") {
+            let moment = DateTime::parse_from_rfc3339(moment.as_str().unwrap_or_default()).map_err(|error| {
+                let message = "`tick` is no moment such as 2026-01-01T00:00:00Z";
+                StageError::with_source(ErrorKind::InvalidInput, message, error)
+            })?;
+            return Ok(Self::Tick(moment.to_utc()));
+        }
+        if let Some(request) = event.get("backfill") {
+            return Ok(Self::Backfill(handoff::parse(request)?));
+        }
+        if event.get("detail-type").and_then(Value::as_str) == Some("Step Functions Execution Status Change") {
+            let status = event.pointer("/detail/status").and_then(Value::as_str);
+            let name = event.pointer("/detail/name").and_then(Value::as_str);
+            return Ok(match (status, name) {
+                (Some(status), Some(name)) if status != "RUNNING" => Self::Ended(name.to_owned()),
+                _ => Self::Nothing,
+            });
+        }
+        match upload::uploads(event)? {
+            Some(uploads) => Ok(Self::Uploads(uploads)),
+            None => Err(StageError::new(
+                ErrorKind::InvalidInput,
+                "the event is neither an S3 notification (`Records`) nor an S3 event of EventBridge (`detail`), \
+                 a `tick`, a `backfill` or a request over HTTP",
+            )),
+        }
+    }
+}
