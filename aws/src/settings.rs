@@ -11,6 +11,7 @@
 //! | `STATE_MACHINE_ARN` | `trigger` | the state machine whose executions are started |
 //! | `EVENTS_QUEUE_URL` | `trigger` | the queue that its events wait in |
 //! | `DEAD_EVENTS_QUEUE_URL` | `trigger` | where events go that cannot be handled |
+//! | `RECEIVES_MAX` | `trigger` | the `maxReceiveCount` of the events queue; 5 without it |
 //! | `RUNNING_MAX` | `trigger` | how many executions may run at the same time; without it, or with 0, any number |
 
 use stepwell_pipeline::stage::{Buckets, HashKey, Limits};

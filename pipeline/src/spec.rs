@@ -7,18 +7,21 @@ mod column_type;
 mod error;
 mod load;
 mod match_glob;
+mod object_match;
+mod salvaged;
 mod source;
 mod tolerance;
 
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-pub use catalog::{Catalog, PIPELINES_PREFIX};
+pub use catalog::{Catalog, PIPELINES_PREFIX, WrongSpec};
 pub use column::{Column, ColumnSpec, Pii, Scalar};
 pub use column_type::{BinaryEncoding, BooleanSpellings, ColumnType, NamedType, TimestampFormat};
 pub use error::{SpecError, SpecErrors, nearest};
 pub use load::{Dedupe, DedupeSpec, Keep, LoadSpec, Target};
 pub use match_glob::MatchGlob;
+pub use object_match::{FieldCondition, FieldValue, FieldValues, MatchSpec, ObjectConditions};
 use schemars::JsonSchema;
 use serde::Deserialize;
 pub use serde_saphyr::Spanned;
@@ -151,6 +154,8 @@ pub struct CheckedSpec {
     pub digest: String,
     /// What the keys must look like.
     pub match_glob: MatchGlob,
+    /// What the objects must be beside.
+    pub conditions: ObjectConditions,
     /// The columns, with their types.
     pub columns: Vec<Column>,
     /// How CSV sources are written.

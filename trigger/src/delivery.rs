@@ -1,6 +1,6 @@
 use serde::Deserialize;
 use serde_json::Value;
-use stepwell_pipeline::{ErrorKind, StageError, handoff};
+use stepwell_pipeline::{StageError, handoff};
 
 use crate::{job::HttpRequest, stream::Record};
 
@@ -55,9 +55,4 @@ impl Delivery {
             _ => Ok(Self::Direct(event)),
         }
     }
-}
-
-/// The error of a message that is no JSON.
-pub(crate) fn no_json(error: serde_json::Error) -> StageError {
-    StageError::with_source(ErrorKind::InvalidInput, "the message is no JSON", error)
 }

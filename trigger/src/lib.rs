@@ -4,8 +4,13 @@
 
 mod backfill;
 mod delivery;
+mod envelope;
+mod events;
+mod failure;
+mod first_record;
 mod gather;
 mod job;
+mod look;
 mod pathway;
 mod route;
 mod schedule;
@@ -16,20 +21,9 @@ mod upload;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use stepwell_pipeline::{
-    StageError,
-    execution::Executions,
-    link::Links,
-    queue::{DeathCause, Queue},
-    stage::StageContext,
-};
-use tracing::{error, warn};
+use stepwell_pipeline::{StageError, execution::Executions, link::Links, queue::Queue, stage::StageContext};
 
-use crate::{
-    delivery::{Delivery, Message},
-    pathway::Pathway,
-    route::Router,
-};
+use crate::{delivery::Delivery, failure::Failures, pathway::Pathway, route::Router};
 
 /// Everything outside `trigger` that it uses.
 #[derive(Clone, Debug)]
@@ -44,6 +38,9 @@ pub struct Ports {
     pub links: Arc<dyn Links>,
     /// The name of the events queue: messages of other queues are data.
     pub events_queue: String,
+    /// How often the events queue delivers a message: its `maxReceiveCount`. What still fails then goes to the dead
+    /// letters from here, with the reason, before the queue moves it there without one.
+    pub receives_max: u32,
     /// How many executions that `trigger` started may run at the same time, where that is limited.
     pub running_max: Option<usize>,
 }
@@ -52,28 +49,50 @@ pub struct Ports {
 ///
 /// For messages and records gives `{"batchItemFailures": […]}` with those that are to come again, so that none returns
 /// for its neighbours' sake (Lambda Developer Guide, "Implementing partial batch responses"); a message that can never
-/// be handled goes to the dead-letter queue with the reason. For requests over HTTP gives the response. Else gives what
-/// was done, such as `{"executions": […]}` with the names.
+/// be handled, or that failed as often as the queue delivers it, goes to the dead-letter queue with the reason. For
+/// requests over HTTP gives the response. Else gives what was done, such as `{"executions": […]}` with the names, and a
+/// list of that where the event held several.
 ///
 /// # Errors
 /// For events that come by themselves: `InvalidInput` for an event of another shape, `NoPipeline` for an object that
-/// fits no pipeline, and what the stores and the executions say. All of an event's objects and pipelines are tried
-/// before the first error is given; a repetition of the event starts no execution twice.
+/// no pipeline wants, `InvalidSpec` for one that a wrong spec might want, and what the stores and the executions say.
+/// All of an event's objects and pipelines are tried before the first error is given; a repetition of the event starts
+/// no execution twice.
 pub async fn handler(ports: &Ports, event: Value) -> Result<Value, StageError> {
     match Delivery::of(event, &ports.events_queue)? {
         Delivery::Direct(event) => {
             let mut router = Router::new(ports);
-            handle(ports, &mut router, &event).await
+            handle(ports, &mut router, event).await.map_err(Failures::into_first)
         }
         Delivery::Http(request) => job::respond(ports, request).await,
-        Delivery::Events(messages) => Ok(failures(events(ports, messages).await)),
+        Delivery::Events(messages) => Ok(failures(events::handle_all(ports, messages).await)),
         Delivery::Data(messages) => Ok(failures(stream::keep_messages(ports, messages).await)),
         Delivery::Stream(records) => Ok(failures(stream::keep_records(ports, records).await)),
     }
 }
 
+/// Handles all events that an event holds, whatever becomes of the others.
+async fn handle(ports: &Ports, router: &mut Router<'_>, event: Value) -> Result<Value, Failures> {
+    let mut done = Vec::new();
+    let mut failures = Failures::default();
+    for event in envelope::opened(event) {
+        let handled = match event {
+            Ok(event) => handle_one(ports, router, &event).await,
+            Err(error) => Err(error.into()),
+        };
+        match handled {
+            Ok(output) => done.push(output),
+            Err(others) => failures.append(others),
+        }
+    }
+    failures.or_done(match done.len() {
+        1 => done.remove(0),
+        _ => Value::Array(done),
+    })
+}
+
 /// Handles one event by its pathway.
-async fn handle(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result<Value, StageError> {
+async fn handle_one(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result<Value, Failures> {
     match Pathway::of(event)? {
         Pathway::Uploads(uploads) => Ok(json!({ "executions": router.start_all(uploads).await? })),
         Pathway::Tick(moment) => {
@@ -84,42 +103,17 @@ async fn handle(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result
                 slots::tick(ports).await,
                 job::tick(ports, moment).await,
             ];
-            outcomes.into_iter().collect::<Result<(), _>>()?;
-            Ok(json!({ "tick": moment.to_rfc3339() }))
+            let mut failures = Failures::default();
+            outcomes.into_iter().filter_map(Result::err).for_each(|error| failures.push(None, error));
+            failures.or_done(json!({ "tick": moment.to_rfc3339() }))
         }
         Pathway::Ended(execution) => {
             slots::ended(ports, &execution).await?;
             Ok(json!({ "ended": execution }))
         }
-        Pathway::Backfill(request) => backfill::advance(ports, router, &request).await,
+        Pathway::Backfill(request) => Ok(backfill::advance(ports, router, &request).await?),
         Pathway::Nothing => Ok(json!({ "executions": [] })),
     }
-}
-
-/// Handles messages of the events queue. Gives the ids of those that are to come again.
-async fn events(ports: &Ports, messages: Vec<Message>) -> Vec<String> {
-    let mut router = Router::new(ports);
-    let mut again = Vec::new();
-    for message in messages {
-        let handled = match serde_json::from_str(&message.body) {
-            Ok(event) => handle(ports, &mut router, &event).await.map(|_| ()),
-            Err(error) => Err(delivery::no_json(error)),
-        };
-        let Err(error) = handled else { continue };
-        let (name, report) = (error.kind().name(), error.report());
-        if error.kind().is_transient() {
-            warn!(message_id = message.id, error_name = name, error = report, "message goes back to the queue");
-            again.push(message.id);
-            continue;
-        }
-        error!(message_id = message.id, error_name = name, error = report, "message cannot be handled");
-        let cause = DeathCause { error: name.to_owned(), message: report, pipeline: None };
-        if let Err(error) = ports.queue.bury(&message.body, &cause).await {
-            warn!(message_id = message.id, error = error.report(), "cannot send to the dead-letter queue");
-            again.push(message.id);
-        }
-    }
-    again
 }
 
 fn failures(again: Vec<String>) -> Value {

@@ -7,7 +7,7 @@ use stepwell_trigger::{Ports, handler};
 
 fn main() -> ExitCode {
     serve("trigger", |ports: TriggerPorts, event| async move {
-        let TriggerPorts { context, executions, queue, links, events_queue, running_max } = ports;
-        handler(&Ports { context, executions, queue, links, events_queue, running_max }, event).await
+        let TriggerPorts { context, executions, queue, links, events_queue, receives_max, running_max } = ports;
+        handler(&Ports { context, executions, queue, links, events_queue, receives_max, running_max }, event).await
     })
 }

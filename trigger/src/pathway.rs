@@ -7,7 +7,7 @@ use crate::{backfill::BackfillRequest, upload};
 /// What an event asks for, told from its shape.
 pub(crate) enum Pathway {
     /// Objects were created.
-    Uploads(Vec<RunRequest>),
+    Uploads(Vec<Result<RunRequest, StageError>>),
     /// Time has passed: `{"tick": "2026-01-01T00:00:00Z"}`, which EventBridge Scheduler sends every minute.
     Tick(DateTime<Utc>),
     /// The execution of that name ended, or was redriven: a status change as EventBridge tells it.
@@ -38,13 +38,15 @@ impl Pathway {
                 _ => Self::Nothing,
             });
         }
-        match upload::uploads(event)? {
-            Some(uploads) => Ok(Self::Uploads(uploads)),
-            None => Err(StageError::new(
-                ErrorKind::InvalidInput,
-                "the event is neither an S3 notification (`Records`) nor an S3 event of EventBridge (`detail`), \
-                 a `tick`, a `backfill` or a request over HTTP",
-            )),
-        }
+        upload::uploads(event).map(Self::Uploads).ok_or_else(unknown_shape)
     }
+}
+
+/// The error of an event that is none of those known.
+pub(crate) fn unknown_shape() -> StageError {
+    StageError::new(
+        ErrorKind::InvalidInput,
+        "the event is neither an S3 notification (`Records`) nor an S3 event of EventBridge (`detail`), either of them by \
+         itself, from SNS or SQS, nor a `tick`, a `backfill`, a Kinesis batch or a request over HTTP",
+    )
 }

@@ -1,11 +1,18 @@
 use stepwell_pipeline::{
-    StageError,
+    ErrorKind, StageError,
     request::RunRequest,
     run::execution_name,
     spec::{Catalog, CheckedSpec},
+    store::ObjectRef,
 };
+use tracing::{error, info};
 
-use crate::{Ports, slots};
+use crate::{
+    Ports,
+    failure::Failures,
+    look::{Fit, Look},
+    slots,
+};
 
 /// Sends objects to the pipelines that want them.
 pub(crate) struct Router<'a> {
@@ -23,42 +30,106 @@ impl<'a> Router<'a> {
     pub(crate) async fn catalog(&mut self) -> Result<&Catalog, StageError> {
         let catalog = match self.catalog.take() {
             Some(catalog) => catalog,
-            None => Catalog::read(&self.ports.context).await?,
+            None => read_catalog(self.ports).await?,
         };
         Ok(self.catalog.insert(catalog))
     }
 
     /// Starts what one event asks for, whatever becomes of its objects; gives the names of the executions.
-    pub(crate) async fn start_all(&mut self, requests: Vec<RunRequest>) -> Result<Vec<String>, StageError> {
+    pub(crate) async fn start_all(
+        &mut self,
+        uploads: Vec<Result<RunRequest, StageError>>,
+    ) -> Result<Vec<String>, Failures> {
         let mut names = Vec::new();
-        let mut first_error = None;
-        for request in requests {
-            match self.start(&request).await {
-                Ok(started) => names.extend(started),
-                Err(error) => first_error = first_error.or(Some(error)),
+        let mut failures = Failures::default();
+        for upload in uploads {
+            match upload {
+                Ok(request) => {
+                    let (started, others) = self.start(&request).await;
+                    names.extend(started);
+                    failures.append(others);
+                }
+                Err(error) => failures.push(None, error),
             }
         }
-        first_error.map_or(Ok(names), Err)
+        failures.or_done(names)
     }
 
-    /// Starts an execution for each pipeline that fits one object, whatever becomes of the others; gives their names.
-    async fn start(&mut self, request: &RunRequest) -> Result<Vec<String>, StageError> {
+    /// Sends one object to each pipeline that wants it, whatever becomes of the others.
+    async fn start(&mut self, request: &RunRequest) -> (Vec<String>, Failures) {
         let ports = self.ports;
-        let catalog = self.catalog().await?;
-        let fitting = catalog.fitting(&request.key);
-        if fitting.is_empty() {
-            catalog.pick(&request.key, None)?;
-        }
         let mut names = Vec::new();
-        let mut first_error = None;
-        for pipeline in fitting {
-            match start_one(ports, pipeline, request).await {
-                Ok(name) => names.push(name),
-                Err(error) => first_error = first_error.or(Some(error)),
+        let (wanting, mut failures) = match self.catalog().await {
+            Ok(catalog) => wanting(ports, catalog, request).await,
+            Err(error) => return (names, error.into()),
+        };
+        for pipeline in wanting {
+            match hand_over(ports, pipeline, request).await {
+                Ok(name) => names.extend(name),
+                Err(error) => failures.push(Some(pipeline.name()), error),
             }
         }
-        first_error.map_or(Ok(names), Err)
+        (names, failures)
     }
+}
+
+/// Reads the specs, and tells in the log of those that are wrong.
+async fn read_catalog(ports: &Ports) -> Result<Catalog, StageError> {
+    let catalog = Catalog::read(&ports.context).await?;
+    for wrong in catalog.wrong() {
+        let is_match_known = wrong.match_glob.is_some();
+        error!(pipeline = wrong.pipeline, is_match_known, error = %wrong.errors, "spec is not valid");
+    }
+    Ok(catalog)
+}
+
+/// The pipelines that want an object, and what is wrong with those that might.
+///
+/// A spec that is wrong is told of the objects whose keys its `match` fits, so that it is not silently left out where
+/// others fit too. One whose `match` cannot even be read is told in the log, and where nobody else wants the object:
+/// otherwise one unreadable file would stop every pipeline.
+async fn wanting<'c>(ports: &Ports, catalog: &'c Catalog, request: &RunRequest) -> (Vec<&'c CheckedSpec>, Failures) {
+    let mut failures = Failures::default();
+    for wrong in catalog.wrong_fitting(&request.key) {
+        failures.push(wrong.pipeline.as_deref(), wrong.errors.clone().into());
+    }
+    let fitting = catalog.fitting(&request.key);
+    if fitting.is_empty() && failures.is_empty() {
+        catalog.pick(&request.key, None).err().into_iter().for_each(|error| failures.push(None, error));
+    }
+    let mut look = Look::new(&ports.context, request);
+    let (mut wanting, mut misfits) = (Vec::new(), Vec::new());
+    for pipeline in fitting {
+        match look.fit(pipeline).await {
+            Ok(Fit::Fits) => wanting.push(pipeline),
+            Ok(Fit::Misfit(reason)) => {
+                info!(
+                    pipeline = pipeline.name(),
+                    bucket = request.bucket,
+                    key = request.key,
+                    reason,
+                    "object does not fit"
+                );
+                misfits.push(format!("`{}`: {reason}", pipeline.name()));
+            }
+            Ok(Fit::Ignored(reason)) => {
+                info!(bucket = request.bucket, key = request.key, reason, "object ignored");
+                return (Vec::new(), failures);
+            }
+            Err(error) => failures.push(Some(pipeline.name()), error),
+        }
+    }
+    if wanting.is_empty() && failures.is_empty() {
+        let object = ObjectRef::new(&request.bucket, &request.key);
+        let message = format!("no pipeline wants {object}, whose key fits: {}", misfits.join("; "));
+        failures.push(None, StageError::new(ErrorKind::NoPipeline, message));
+    }
+    (wanting, failures)
+}
+
+/// Gives one object to one pipeline that wants it; gives the name of the execution, where that starts one.
+async fn hand_over(ports: &Ports, pipeline: &CheckedSpec, request: &RunRequest) -> Result<Option<String>, StageError> {
+    start_one(ports, pipeline, request).await.map(Some)
 }
 
 /// Starts the execution of one pipeline for one object; gives its name.

@@ -4,19 +4,15 @@ use serde_json::Value;
 use stepwell_pipeline::{ErrorKind, StageError, handoff, request::RunRequest};
 use tracing::info;
 
-/// An S3 notification (S3 User Guide, "Event message structure"). Of `eventVersion` 2.x; fields that later minor
-/// versions add are ignored.
-#[derive(Deserialize)]
-struct Notification {
-    #[serde(rename = "Records")]
-    records: Vec<NotificationRecord>,
-}
+use crate::pathway::unknown_shape;
 
+/// A record of an S3 notification (S3 User Guide, "Event message structure"). Of `eventVersion` 2.x; fields that later
+/// minor versions add are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NotificationRecord {
     event_name: String,
-    s3: Option<NotificationS3>,
+    s3: NotificationS3,
 }
 
 #[derive(Deserialize)]
@@ -41,14 +37,7 @@ struct NotificationObject {
     sequencer: Option<String>,
 }
 
-/// An event of EventBridge (S3 User Guide, "EventBridge event message structure").
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct BridgeEvent {
-    detail_type: String,
-    detail: Value,
-}
-
+/// The detail of an event of EventBridge (S3 User Guide, "EventBridge event message structure").
 #[derive(Deserialize)]
 struct BridgeDetail {
     bucket: Bucket,
@@ -67,73 +56,101 @@ struct BridgeObject {
     sequencer: Option<String>,
 }
 
-/// The objects that an S3 notification (`Records`) or an S3 event of EventBridge (`detail`) says were created; nothing
-/// for an event of another shape.
+/// The objects that an S3 notification (`Records`) or an S3 event of EventBridge (`detail`) says were created, or for
+/// each record why that cannot be told; nothing for an event of another shape.
 ///
-/// S3's test event, other kinds of events and folder markers are left out, with a line in the log.
-pub(crate) fn uploads(event: &Value) -> Result<Option<Vec<RunRequest>>, StageError> {
-    let requests = if event.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
+/// S3's test event, other kinds of events, folder markers and empty objects are left out, with a line in the log.
+pub(crate) fn uploads(event: &Value) -> Option<Vec<Result<RunRequest, StageError>>> {
+    if event.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         info!("test event ignored");
-        Vec::new()
-    } else if event.get("Records").is_some() {
-        from_notification(handoff::parse(event)?)?
-    } else if event.get("detail").is_some() {
-        from_bridge(handoff::parse(event)?)?.into_iter().collect()
+        return Some(Vec::new());
+    }
+    let requests: Vec<_> = if let Some(records) = event.get("Records").and_then(Value::as_array) {
+        records.iter().filter_map(|record| from_notification(record).transpose()).collect()
     } else {
-        return Ok(None);
-    };
-    Ok(Some(requests.into_iter().filter(is_file).collect()))
-}
-
-fn from_notification(notification: Notification) -> Result<Vec<RunRequest>, StageError> {
-    let mut requests = Vec::new();
-    for record in notification.records {
-        let created = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name).starts_with("ObjectCreated:");
-        if !created {
-            info!(event_name = record.event_name, "event ignored, since it creates no object");
-            continue;
+        let kind = event.get("detail-type").and_then(Value::as_str)?;
+        let detail = event.get("detail")?;
+        // Other things that EventBridge tells of S3, such as calls that CloudTrail recorded, have another shape.
+        if !kind.starts_with("Object ") {
+            return None;
         }
-        let Some(s3) = record.s3 else {
-            return Err(StageError::new(ErrorKind::InvalidInput, "a record of the notification has no `s3`"));
-        };
-        requests.push(RunRequest {
-            key: form_decoded(&s3.object.key)?,
-            bucket: s3.bucket.name,
-            version: s3.object.version_id,
-            etag: s3.object.e_tag,
-            size: s3.object.size,
-            sequencer: s3.object.sequencer,
-            pipeline: None,
-            reason: Some(record.event_name),
-        });
-    }
-    Ok(requests)
+        from_bridge(kind, detail).transpose().into_iter().collect()
+    };
+    let is_wanted = |request: &Result<RunRequest, StageError>| request.as_ref().map_or(true, is_file);
+    Some(requests.into_iter().filter(is_wanted).collect())
 }
 
-fn from_bridge(event: BridgeEvent) -> Result<Option<RunRequest>, StageError> {
-    if event.detail_type != "Object Created" {
-        info!(detail_type = event.detail_type, "event ignored, since it creates no object");
+fn from_notification(record: &Value) -> Result<Option<RunRequest>, StageError> {
+    let name = record.get("eventName").and_then(Value::as_str).ok_or_else(unknown_shape)?;
+    if record.get("s3").is_none() {
+        return Err(unknown_shape());
+    }
+    let name = name.strip_prefix("s3:").unwrap_or(name);
+    if !name.starts_with("ObjectCreated:") {
+        let key = record.pointer("/s3/object/key").and_then(Value::as_str);
+        info!(event_name = name, key, reason = why_ignored(name), "event ignored");
         return Ok(None);
     }
-    let detail: BridgeDetail = handoff::parse(&event.detail)?;
+    let NotificationRecord { event_name, s3 } = handoff::parse(record)?;
     Ok(Some(RunRequest {
-        bucket: detail.bucket.name,
-        key: detail.object.key,
-        version: detail.object.version_id,
-        etag: detail.object.etag,
-        size: detail.object.size,
-        sequencer: detail.object.sequencer,
+        key: form_decoded(&s3.object.key)?,
+        bucket: s3.bucket.name,
+        version: given(s3.object.version_id),
+        etag: given(s3.object.e_tag),
+        size: s3.object.size,
+        sequencer: given(s3.object.sequencer),
         pipeline: None,
-        reason: Some(detail.reason.unwrap_or(event.detail_type)),
+        reason: Some(event_name),
     }))
 }
 
-fn is_file(request: &RunRequest) -> bool {
-    let folder = request.key.ends_with('/');
-    if folder {
-        info!(bucket = request.bucket, key = request.key, "object ignored, since it is a folder marker");
+fn from_bridge(kind: &str, detail: &Value) -> Result<Option<RunRequest>, StageError> {
+    if kind != "Object Created" {
+        let key = detail.pointer("/object/key").and_then(Value::as_str);
+        info!(event_name = kind, key, reason = why_ignored(kind), "event ignored");
+        return Ok(None);
     }
-    !folder
+    let detail: BridgeDetail = handoff::parse(detail)?;
+    Ok(Some(RunRequest {
+        bucket: detail.bucket.name,
+        key: detail.object.key,
+        version: given(detail.object.version_id),
+        etag: given(detail.object.etag),
+        size: detail.object.size,
+        sequencer: given(detail.object.sequencer),
+        pipeline: None,
+        reason: Some(detail.reason.unwrap_or_else(|| kind.to_owned())),
+    }))
+}
+
+/// An empty text stands for nothing with some of S3's imitations.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Why an event starts nothing, by its name (S3 User Guide, "Event notification types and destinations") or its
+/// `detail-type`.
+fn why_ignored(name: &str) -> &'static str {
+    let is_any = |beginnings: &[&str]| beginnings.iter().any(|beginning| name.starts_with(beginning));
+    if is_any(&["ObjectRemoved:", "LifecycleExpiration:", "Object Deleted"]) {
+        "the object was deleted; what was loaded of it stays"
+    } else if is_any(&["ObjectRestore:", "Object Restore"]) {
+        "the object came back from an archive as it was; it was loaded when it was created"
+    } else {
+        "it creates no object"
+    }
+}
+
+fn is_file(request: &RunRequest) -> bool {
+    let reason = if request.key.ends_with('/') {
+        "it is a folder marker"
+    } else if request.size == Some(0) {
+        "it is empty"
+    } else {
+        return true;
+    };
+    info!(bucket = request.bucket, key = request.key, reason, "object ignored");
+    false
 }
 
 /// The key of a notification: a space stands as `+`, and UTF-8 as percent escapes.

@@ -59,6 +59,7 @@ async fn handle(context: &StageContext, executions: &Arc<Recorded>, event: Value
         queue: Arc::new(MemoryQueue::default()),
         links: Arc::new(MemoryLinks),
         events_queue: "my-queue".to_owned(),
+        receives_max: 5,
         running_max: None,
     };
     handler(&ports, event).await

@@ -208,6 +208,7 @@ async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
         queue: dead.clone(),
         links: Arc::new(MemoryLinks),
         events_queue: "events".to_owned(),
+        receives_max: 5,
         running_max: None,
     };
     let mut queue = messages();

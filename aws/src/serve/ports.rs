@@ -12,6 +12,10 @@ use crate::{
     settings::{StageSettings, Variables},
 };
 
+/// The least `maxReceiveCount` that AWS advises for a queue that Lambda reads (Lambda Developer Guide, "Creating and
+/// configuring an Amazon SQS event source mapping"), and that of the shipped template.
+const RECEIVES_MAX_DEFAULT: u32 = 5;
+
 /// What one call of a function is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -114,6 +118,8 @@ pub struct TriggerPorts {
     pub links: Arc<dyn Links>,
     /// The name of the events queue: messages of other queues are data.
     pub events_queue: String,
+    /// How often the events queue delivers a message: its `maxReceiveCount`.
+    pub receives_max: u32,
     /// How many executions that `trigger` started may run at the same time, where that is limited.
     pub running_max: Option<usize>,
 }
@@ -125,6 +131,7 @@ pub struct TriggerSettings {
     state_machine_arn: String,
     events_url: String,
     dead_events_url: String,
+    receives_max: u32,
     running_max: Option<usize>,
 }
 
@@ -137,6 +144,11 @@ impl FunctionPorts for TriggerPorts {
             state_machine_arn: variables.required("STATE_MACHINE_ARN"),
             events_url: variables.required("EVENTS_QUEUE_URL"),
             dead_events_url: variables.required("DEAD_EVENTS_QUEUE_URL"),
+            receives_max: variables
+                .optional("RECEIVES_MAX")
+                .and_then(|max| max.parse().ok())
+                .filter(|max| *max > 0)
+                .unwrap_or(RECEIVES_MAX_DEFAULT),
             running_max: variables.optional("RUNNING_MAX").and_then(|max| max.parse().ok()).filter(|max| *max > 0),
         }
     }
@@ -151,6 +163,7 @@ impl FunctionPorts for TriggerPorts {
             queue: Arc::new(queue),
             links: Arc::new(S3Links::new(sdk::s3_client(config))),
             events_queue,
+            receives_max: settings.receives_max,
             running_max: settings.running_max,
         }
     }

@@ -1,7 +1,7 @@
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
 
-use super::{CheckedSpec, SpecErrors};
+use super::{CheckedSpec, MatchGlob, SpecErrors, salvaged::Salvaged};
 use crate::{
     ErrorKind, StageError,
     stage::StageContext,
@@ -15,7 +15,25 @@ pub const PIPELINES_PREFIX: &str = "pipelines/";
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     specs: Vec<CheckedSpec>,
-    wrong: Vec<SpecErrors>,
+    wrong: Vec<WrongSpec>,
+}
+
+/// A spec that is wrong, and what can still be read of it.
+#[derive(Clone, Debug)]
+pub struct WrongSpec {
+    /// What is wrong with it.
+    pub errors: SpecErrors,
+    /// The pipeline's name, where it can be told.
+    pub pipeline: Option<String>,
+    /// What its keys must look like, where that can be told; its other conditions are not known.
+    pub match_glob: Option<MatchGlob>,
+}
+
+impl WrongSpec {
+    fn new(text: &str, errors: SpecErrors) -> Self {
+        let Salvaged { pipeline, pattern } = Salvaged::of(text);
+        Self { errors, pipeline, match_glob: pattern.and_then(|pattern| MatchGlob::new(&pattern).ok()) }
+    }
 }
 
 impl Catalog {
@@ -56,18 +74,30 @@ impl Catalog {
             let text = String::from_utf8_lossy(bytes);
             match CheckedSpec::parse(file, &text) {
                 Ok(spec) => catalog.specs.push(spec),
-                Err(errors) => catalog.wrong.push(errors),
+                Err(errors) => catalog.wrong.push(WrongSpec::new(&text, errors)),
             }
         }
         catalog
     }
 
-    /// The specs whose `match` fits a key.
+    /// The specs that are wrong.
+    pub fn wrong(&self) -> &[WrongSpec] {
+        &self.wrong
+    }
+
+    /// The wrong specs whose `match` can be told and fits a key.
+    pub fn wrong_fitting(&self, key: &str) -> Vec<&WrongSpec> {
+        let fits = |wrong: &&WrongSpec| wrong.match_glob.as_ref().is_some_and(|glob| glob.fits(key));
+        self.wrong.iter().filter(fits).collect()
+    }
+
+    /// The specs whose `match` fits a key. Of what else `match` asks, nothing is known yet.
     pub fn fitting(&self, key: &str) -> Vec<&CheckedSpec> {
         self.specs.iter().filter(|spec| spec.match_glob.fits(key)).collect()
     }
 
-    /// The one spec for a key: the named one, else the one that fits.
+    /// The one spec for a key: the named one, else the one whose `match` fits the key. What `match` asks of an object's
+    /// size and content decides what an upload starts; a person who names the object need not wait for it.
     ///
     /// # Errors
     /// `NoPipeline` where none fits or none has that name, with the nearest; `InvalidInput` where several fit;
@@ -107,9 +137,9 @@ impl Catalog {
         }
         // The one that is wanted may be among the wrong ones: say what is wrong with them.
         message.push_str("; these specs are not valid:");
-        for errors in &self.wrong {
+        for wrong in &self.wrong {
             message.push('\n');
-            message.push_str(&errors.to_string());
+            message.push_str(&wrong.errors.to_string());
         }
         StageError::new(ErrorKind::InvalidSpec, message)
     }
@@ -152,6 +182,16 @@ mod tests {
         assert!(error.report().ends_with("the nearest is `flights/*.csv`"), "{}", error.report());
         let error = catalog.pick("in/a.csv", Some("wether")).expect_err("none has that name");
         assert!(error.report().ends_with("the nearest is `weather`"), "{}", error.report());
+    }
+
+    #[test]
+    fn a_wrong_spec_is_known_by_what_can_be_read_of_it() {
+        let wrong = spec("two", "in/*").replace("int8", "int9");
+        let catalog = catalog(&[spec("one", "in/*.csv"), wrong, "{".into()]);
+        let fitting = catalog.wrong_fitting("in/a.csv");
+        assert_eq!(fitting.iter().map(|wrong| wrong.pipeline.as_deref()).collect::<Vec<_>>(), [Some("two")]);
+        assert!(catalog.wrong_fitting("out/a.csv").is_empty());
+        assert_eq!(catalog.wrong().len(), 2);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 mod column;
 mod load;
+mod object_match;
 mod source;
 
 use std::collections::BTreeMap;
@@ -7,14 +8,15 @@ use std::collections::BTreeMap;
 use serde_saphyr::Spanned;
 
 use super::{
-    CheckedSpec, MatchGlob, PipelineSpec, ReferenceSpec, SpecErrors, Tolerance,
+    CheckedSpec, PipelineSpec, ReferenceSpec, SpecErrors, Tolerance,
     error::{Findings, unknown},
 };
 
 pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) -> Result<CheckedSpec, SpecErrors> {
     let mut findings = Findings::new(file);
     check_name(&spec.pipeline, &mut findings);
-    let match_glob = check_match(&spec.source.r#match, &mut findings);
+    let match_glob = object_match::check_glob(&spec.source.r#match, &mut findings);
+    let conditions = object_match::check(&spec, text, &mut findings);
     let dialect = source::check(&spec.source, &mut findings);
     let columns = column::check(&spec, &mut findings);
     let tolerance = check_tolerance(&spec, &mut findings);
@@ -31,6 +33,7 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
         file: file.to_owned(),
         digest,
         match_glob,
+        conditions,
         columns,
         dialect,
         tolerance,
@@ -55,17 +58,6 @@ fn check_name(name: &Spanned<String>, findings: &mut Findings<'_>) {
             ),
         );
     }
-}
-
-fn check_match(pattern: &Spanned<String>, findings: &mut Findings<'_>) -> Option<MatchGlob> {
-    if pattern.value.is_empty() || pattern.value.starts_with('/') || pattern.value.contains("://") {
-        findings.add(
-            pattern,
-            format!("`{}` fits no key: write the glob as keys are, without bucket or leading slash", pattern.value),
-        );
-        return None;
-    }
-    MatchGlob::new(&pattern.value).map_err(|message| findings.add(pattern, message)).ok()
 }
 
 fn check_tolerance(spec: &PipelineSpec, findings: &mut Findings<'_>) -> Tolerance {

@@ -1,10 +1,12 @@
 use globset::{GlobBuilder, GlobMatcher};
 
-/// A compiled `match`.
+/// What `match` says of keys, compiled.
 #[derive(Clone, Debug)]
 pub struct MatchGlob {
     pattern: String,
     matcher: GlobMatcher,
+    /// What a key must end in one of, where there are any.
+    suffixes: Vec<String>,
 }
 
 impl MatchGlob {
@@ -17,12 +19,19 @@ impl MatchGlob {
             .literal_separator(true)
             .build()
             .map_err(|error| format!("`{pattern}` is no glob: {}", error.kind()))?;
-        Ok(Self { pattern: pattern.to_owned(), matcher: glob.compile_matcher() })
+        Ok(Self { pattern: pattern.to_owned(), matcher: glob.compile_matcher(), suffixes: Vec::new() })
+    }
+
+    /// The same glob for keys alone that end in one of these; in any, where there are none.
+    #[must_use]
+    pub fn with_suffixes(self, suffixes: Vec<String>) -> Self {
+        Self { suffixes, ..self }
     }
 
     /// Whether a decoded key fits.
     pub fn fits(&self, key: &str) -> bool {
-        self.matcher.is_match(key)
+        let has_suffix = self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.ends_with(suffix));
+        has_suffix && self.matcher.is_match(key)
     }
 
     /// The pattern as written.
@@ -59,6 +68,13 @@ mod tests {
         assert!(glob.fits("flights/2013 ü+.csv"));
         assert!(!glob.fits("flights/2013/01.csv"));
         assert!(MatchGlob::new("flights/**/*.csv").expect("a glob").fits("flights/2013/01.csv"));
+    }
+
+    #[test]
+    fn one_of_the_suffixes_ends_the_key() {
+        let glob = MatchGlob::new("in/*").expect("a glob").with_suffixes(vec![".json".into(), ".json.gz".into()]);
+        assert!(glob.fits("in/a.json") && glob.fits("in/a.json.gz"));
+        assert!(!glob.fits("in/a.csv") && !glob.fits("out/a.json"));
     }
 
     #[test]

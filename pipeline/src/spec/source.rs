@@ -2,15 +2,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
-use super::{Scalar, unlocated};
+use super::{MatchSpec, Scalar, object_match::MatchShape, unlocated};
 
 /// What a pipeline reads.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
-    /// A glob on the object's key: `*` stays within a segment, `**` crosses segments.
-    #[schemars(with = "String")]
-    pub r#match: Spanned<String>,
+    /// Which objects: a glob on the key, or a glob and further conditions.
+    #[schemars(with = "MatchShape")]
+    pub r#match: MatchSpec,
     /// The format of the objects; by default what their content and then their suffix say. Compression (gzip, zstd,
     /// bzip2) and zip archives are always told from the content.
     #[serde(default)]
@@ -33,7 +33,7 @@ pub struct SourceSpec {
 impl SourceSpec {
     /// The format as far as it can be told without an object: as declared, else by the ending of `match`.
     pub fn expected_format(&self) -> Option<Format> {
-        self.format.or_else(|| Format::of_name(self.r#match.value.trim_end_matches('*')))
+        self.format.or_else(|| Format::of_name(self.r#match.key.value.trim_end_matches('*')))
     }
 }
 

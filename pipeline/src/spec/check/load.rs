@@ -31,7 +31,7 @@ pub(super) fn check_table(spec: &PipelineSpec, match_glob: Option<&MatchGlob>, f
             path,
             format!(
                 "the pipeline's own `match` `{}` could pick up what it writes to `{}`, and run forever; write to `lake/`",
-                spec.source.r#match.value, path.value
+                spec.source.r#match.key.value, path.value
             ),
         ),
         "landing" => findings.add(

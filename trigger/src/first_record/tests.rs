@@ -1,0 +1,114 @@
+use std::io::Write;
+
+use serde_json::json;
+
+use super::*;
+
+fn spec(source: &str) -> CheckedSpec {
+    let text = format!(
+        "pipeline: p\nsource: {{ match: 'in/*', {source} }}\nschema:\n  - {{ name: a, type: string }}\n  \
+         - {{ name: b, type: string, trim: true }}\nload: {{ target: parquet, path: lake/p/ }}\n"
+    );
+    CheckedSpec::parse("p.yaml", &text).expect(source)
+}
+
+fn object(value: Value) -> Record {
+    Record::Object(value.as_object().expect("an object").clone())
+}
+
+fn fields(fields: &[(&str, &str)]) -> Record {
+    Record::Fields(fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+}
+
+#[test]
+fn the_first_record_is_found_wherever_it_is() {
+    let a = || object(json!({"a": 1}));
+    for (source, key, text, record) in [
+        ("", "in/a.ndjson", "\n{\"a\": 1}\n{\"a\": 2}\n", a()),
+        ("", "in/a.json", "[{\"a\": 1}, {\"a\": 2}]", a()),
+        ("", "in/a.json", "{\"a\": 1}", a()),
+        ("", "in/a", "{\"a\": 1}\n{\"a\": 2}", a()),
+        ("", "in/a.csv", "{\"a\": 1}\n{\"a\": 2}", a()),
+        ("json: { records: x.y }", "in/a.json", r#"{"n": [0, {}], "x": {"z": 0, "y": [{"a": 1}, 5]}}"#, a()),
+        ("format: ndjson", "in/a.csv", "{\"a\": 1}", a()),
+        ("", "in/a.csv", "a,b\n1, 2 \n3,4\n", fields(&[("a", "1"), ("b", "2")])),
+        ("", "in/a.csv", "a, c\n 1, 2 \n", fields(&[("a", " 1"), ("c", " 2 ")])),
+        ("csv: { trim: true }", "in/a.csv", "a,c\n 1, 2 \n", fields(&[("a", "1"), ("c", "2")])),
+        ("", "in/a.csv", "a,b\r\n\"x\"\"y\",\"1\n2\"\r\n", fields(&[("a", "x\"y"), ("b", "1\n2")])),
+        ("", "in/a.tsv", "a\tb\n1\t2", fields(&[("a", "1"), ("b", "2")])),
+        ("", "in/a", "a\tb\n1\t2", fields(&[("a", "1"), ("b", "2")])),
+        ("csv: { header: false }", "in/a.csv", "1,2,3\n", fields(&[("a", "1"), ("b", "2")])),
+        (
+            "csv: { delimiter: '||', skip_lines: 2, comment: '#' }",
+            "in/a.csv",
+            "Report\r\n\r\n# by x\na||b\n1||2\n",
+            fields(&[("a", "1"), ("b", "2")]),
+        ),
+        ("", "in/a.csv", "\u{feff}a,b\n1\n", fields(&[("a", "1")])),
+    ] {
+        assert_eq!(read(&spec(source), key, text.as_bytes(), true), Ok(record), "{source} {text}");
+    }
+}
+
+#[test]
+fn what_is_not_seen_whole_is_no_record_yet() {
+    for (source, text, seen_bytes) in [
+        ("format: json", "[{\"a\": 1}, {", 9),
+        ("format: json", "{\"a\": {\"b\": [1, 2]}}", 20),
+        ("format: ndjson", "\n{\"a\": 1}\n{\"a", 9),
+        ("format: json, json: { records: x }", "{\"n\": [1, 2], \"x\": [{\"a\": 1}, 2", 28),
+        ("format: csv", "a,b\n1,2\n3", 8),
+        ("format: csv, csv: { skip_lines: 1 }", "Report\na,b\n1,\"2\n3\"\n4", 18),
+    ] {
+        let spec = spec(source);
+        let least = (1..=text.len()).find(|bytes| read(&spec, "in/a", &text.as_bytes()[..*bytes], false).is_ok());
+        assert!(least.is_some_and(|least| least <= seen_bytes + 1), "{text}: {least:?}");
+        for bytes in 0..least.unwrap_or_default() {
+            let read = read(&spec, "in/a", &text.as_bytes()[..bytes], false);
+            assert_eq!(read, Err(Unread::Longer), "{text}: {bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    for (source, text, reason) in [
+        ("", "PAR1....", "not into Parquet"),
+        ("", "Obj\u{1}...", "not into Avro"),
+        ("", "PK\u{3}\u{4}...", "not into a zip archive"),
+        ("format: json", "[]", "there is none"),
+        ("format: json, json: { records: x.y }", "{\"x\": {}}", "there is none in an array at `x.y`"),
+        ("format: json, json: { records: x }", "[{}]", "expected an object with `x`"),
+        ("format: ndjson", "5", "expected an object"),
+        ("format: json", "[5]", "no JSON object"),
+        ("format: ndjson", "{\"a\": ", "EOF"),
+        ("format: csv", "a,b\n", "there is none"),
+        ("format: csv, csv: { skip_lines: 3 }", "a,b\n", "there is none"),
+        ("encoding: martian", "a\n1\n", "`martian` is no encoding"),
+    ] {
+        let Err(Unread::Unreadable(found)) = read(&spec(source), "in/a", text.as_bytes(), true) else {
+            panic!("{source} {text} was read");
+        };
+        assert!(found.contains(reason), "{found}");
+    }
+}
+
+#[test]
+fn compressed_and_encoded_text_is_read_through() {
+    let text = format!("a,b\nü,2\n{}", "3,4\n".repeat(100_000));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).expect("compressed");
+    let gzip = gzip.finish().expect("compressed");
+    let zstd = zstd::encode_all(text.as_bytes(), 1).expect("compressed");
+    let utf16: Vec<u8> = "\u{feff}a,b\nü,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin1 = b"a,b\n\xfc,2\n".to_vec();
+    let record = fields(&[("a", "ü"), ("b", "2")]);
+    for (source, bytes) in [("", &gzip), ("", &zstd), ("", &utf16), ("encoding: latin1", &latin1)] {
+        assert_eq!(read(&spec(source), "in/a.csv", bytes, true).as_ref(), Ok(&record));
+    }
+    for packed in [gzip, zstd] {
+        assert_eq!(read(&spec(""), "in/a.csv", &packed[..packed.len() / 2], false).as_ref(), Ok(&record));
+        assert_eq!(read(&spec(""), "in/a.csv", &packed[..8], false), Err(Unread::Longer));
+        assert!(matches!(read(&spec(""), "in/a.csv", &packed[..8], true), Err(Unread::Unreadable(_))));
+    }
+}
