@@ -88,8 +88,12 @@ async fn handle(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result
             Ok(json!({ "tick": moment.to_rfc3339() }))
         }
         Pathway::Ended(execution) => {
-            slots::ended(ports, &execution).await?;
+            slots::ended(ports, std::slice::from_ref(&execution)).await?;
             Ok(json!({ "ended": execution }))
+        }
+        Pathway::Start(waiting) => {
+            slots::start(ports, &waiting.name, &waiting.request).await?;
+            Ok(json!({ "executions": [waiting.name] }))
         }
         Pathway::Backfill(request) => backfill::advance(ports, router, &request).await,
         Pathway::Nothing => Ok(json!({ "executions": [] })),
@@ -99,7 +103,7 @@ async fn handle(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result
 /// Handles messages of the events queue. Gives the ids of those that are to come again.
 async fn events(ports: &Ports, messages: Vec<Message>) -> Vec<String> {
     let mut router = Router::new(ports);
-    let mut again = Vec::new();
+    let (messages, mut again) = ended_at_once(ports, messages).await;
     for message in messages {
         let handled = match serde_json::from_str(&message.body) {
             Ok(event) => handle(ports, &mut router, &event).await.map(|_| ()),
@@ -120,6 +124,28 @@ async fn events(ports: &Ports, messages: Vec<Message>) -> Vec<String> {
         }
     }
     again
+}
+
+/// Handles all messages that tell of executions' ends at once, since each change of the slots takes one conditional
+/// write. Gives the other messages, and the ids of those that are to come again.
+async fn ended_at_once(ports: &Ports, messages: Vec<Message>) -> (Vec<Message>, Vec<String>) {
+    let execution = |message: &Message| match Pathway::of(&serde_json::from_str(&message.body).ok()?) {
+        Ok(Pathway::Ended(execution)) => Some(execution),
+        _ => None,
+    };
+    let executions: Vec<String> = messages.iter().filter_map(execution).collect();
+    if executions.len() < 2 {
+        return (messages, Vec::new());
+    }
+    match slots::ended(ports, &executions).await {
+        Err(error) if !error.kind().is_transient() => (messages, Vec::new()),
+        outcome => {
+            let (ended, others): (Vec<_>, Vec<_>) =
+                messages.into_iter().partition(|message| execution(message).is_some());
+            let again = outcome.is_err().then(|| ended.into_iter().map(|message| message.id));
+            (others, again.into_iter().flatten().collect())
+        }
+    }
 }
 
 fn failures(again: Vec<String>) -> Value {
