@@ -100,8 +100,10 @@ async fn settle(
         for ticket in admitted {
             let is_own = own.as_ref().is_some_and(|(own, _)| own.name == ticket.name);
             match launch(ports, &ticket).await {
-                Launched::Running | Launched::Unknown => {}
+                Launched::Running => {}
                 Launched::Over => ended.push(ticket.name),
+                // It may have ended before its request was removed, and have given up an earlier slot.
+                Launched::Unknown => ended.extend(is_over(ports, &ticket.name).await.then_some(ticket.name)),
                 Launched::Refused(error) if is_own => {
                     waiting::forget(ports, &ticket).await?;
                     refused = Some(error);
@@ -220,6 +222,12 @@ async fn call(ports: &Ports, name: &str, request: &RunRequest) -> Result<Started
         "execution started"
     );
     Ok(started)
+}
+
+/// Whether an execution is known to have ended; if that cannot be told now, a later tick looks again.
+async fn is_over(ports: &Ports, name: &str) -> bool {
+    let described = ports.executions.describe(name).await.ok().flatten();
+    described.is_some_and(|described| described.state != ExecutionState::Running)
 }
 
 /// Sends a request that waited, and can never be started, to the dead letters. Gives the execution's name once the

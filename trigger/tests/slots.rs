@@ -47,8 +47,13 @@ struct Machine {
 
 impl Machine {
     fn running(&self) -> Vec<String> {
+        self.running_since(u64::MAX)
+    }
+
+    fn running_since(&self, moment_ms: u64) -> Vec<String> {
         let executions = self.executions.lock().unwrap();
-        executions.iter().filter(|(_, execution)| execution.is_running).map(|(name, _)| name.clone()).collect()
+        let running = executions.iter().filter(|(_, execution)| execution.is_running);
+        running.filter(|(_, execution)| execution.started_ms <= moment_ms).map(|(name, _)| name.clone()).collect()
     }
 
     fn end(&self, name: &str) {
@@ -118,7 +123,9 @@ struct World {
     messages_sent: usize,
     live: Vec<Invocation<Given>>,
     next_tick_ms: u64,
-    /// Ends are told of, not at all or twice.
+    /// No execution ends sooner.
+    run_ms_min: u64,
+    /// Ends are told of not at all or twice, and writes land late.
     are_ends_disturbed: bool,
 }
 
@@ -151,6 +158,7 @@ impl World {
             messages_sent: 0,
             live: Vec::new(),
             next_tick_ms: now_ms(),
+            run_ms_min: 0,
             are_ends_disturbed: true,
         }
     }
@@ -186,7 +194,7 @@ impl World {
     }
 
     fn end_one(&mut self) {
-        let running = self.machine.running();
+        let running = self.machine.running_since(now_ms() - self.run_ms_min);
         if running.is_empty() {
             return;
         }
@@ -426,6 +434,7 @@ async fn without_faults_nothing_waits_for_a_tick() {
         let mut world = World::new(seed, running_max, Faults::At(BTreeMap::new())).await;
         world.are_ends_disturbed = false;
         world.next_tick_ms = u64::MAX;
+        world.run_ms_min = 10_000;
         (0..100).for_each(|number| world.upload(number));
         world.run_to_the_end(1_000_000, &format!("seed {seed}")).await;
         world.assert_all_ran(100, &format!("seed {seed}"));
