@@ -4,12 +4,12 @@ use serde_json::Value;
 use stepwell_pipeline::{ErrorKind, StageError};
 use tracing::{error, warn};
 
-use crate::{Ports, delivery::Message, envelope, failure::Failures, handle, route::Router};
+use crate::{Ports, delivery::Message, envelope, failure::Failures, handle, pathway::Pathway, route::Router, slots};
 
 /// Handles messages of the events queue. Gives the ids of those that are to come again.
 pub(crate) async fn handle_all(ports: &Ports, messages: Vec<Message>) -> Vec<String> {
     let mut router = Router::new(ports);
-    let mut again = Vec::new();
+    let (messages, mut again) = ended_at_once(ports, messages).await;
     for (number, message) in messages.into_iter().enumerate() {
         let handled = if number > 0 && ports.context.budget.is_spent() {
             // Killed in the middle, the function would bring back those too that are done.
@@ -24,6 +24,28 @@ pub(crate) async fn handle_all(ports: &Ports, messages: Vec<Message>) -> Vec<Str
         }
     }
     again
+}
+
+/// Handles all messages that tell of executions' ends at once, since each change of the slots takes one conditional
+/// write. Gives the other messages, and the ids of those that are to come again.
+async fn ended_at_once(ports: &Ports, messages: Vec<Message>) -> (Vec<Message>, Vec<String>) {
+    let execution = |message: &Message| match Pathway::of(&envelope::parsed(&message.body).ok()?) {
+        Ok(Pathway::Ended(execution)) => Some(execution),
+        _ => None,
+    };
+    let executions: Vec<String> = messages.iter().filter_map(execution).collect();
+    if executions.len() < 2 {
+        return (messages, Vec::new());
+    }
+    match slots::ended(ports, &executions).await {
+        Err(error) if !error.kind().is_transient() => (messages, Vec::new()),
+        outcome => {
+            let (ended, others): (Vec<_>, Vec<_>) =
+                messages.into_iter().partition(|message| execution(message).is_some());
+            let again = outcome.is_err().then(|| ended.into_iter().map(|message| message.id));
+            (others, again.into_iter().flatten().collect())
+        }
+    }
 }
 
 async fn handle_one(ports: &Ports, router: &mut Router<'_>, message: &Message) -> Result<(), Failures> {

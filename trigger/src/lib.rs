@@ -108,8 +108,12 @@ async fn handle_one(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Re
             failures.or_done(json!({ "tick": moment.to_rfc3339() }))
         }
         Pathway::Ended(execution) => {
-            slots::ended(ports, &execution).await?;
+            slots::ended(ports, std::slice::from_ref(&execution)).await?;
             Ok(json!({ "ended": execution }))
+        }
+        Pathway::Start(waiting) => {
+            slots::start(ports, &waiting.name, &waiting.request).await?;
+            Ok(json!({ "executions": [waiting.name] }))
         }
         Pathway::Backfill(request) => Ok(backfill::advance(ports, router, &request).await?),
         Pathway::Nothing => Ok(json!({ "executions": [] })),

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use stepwell_pipeline::{ErrorKind, StageError, handoff, request::RunRequest};
 
-use crate::{backfill::BackfillRequest, upload};
+use crate::{backfill::BackfillRequest, slots::Waiting, upload};
 
 /// What an event asks for, told from its shape.
 pub(crate) enum Pathway {
@@ -12,6 +12,9 @@ pub(crate) enum Pathway {
     Tick(DateTime<Utc>),
     /// The execution of that name ended, or was redriven: a status change as EventBridge tells it.
     Ended(String),
+    /// An execution that waited for its slot could not be started and is to be tried again: `{"start": {…}}`, which is
+    /// what the dead letters hold then.
+    Start(Waiting),
     /// Objects that are there already are to be loaded: `{"backfill": {…}}`.
     Backfill(BackfillRequest),
     /// Nothing that starts anything.
@@ -29,6 +32,9 @@ impl Pathway {
         }
         if let Some(request) = event.get("backfill") {
             return Ok(Self::Backfill(handoff::parse(request)?));
+        }
+        if let Some(waiting) = event.get("start") {
+            return Ok(Self::Start(handoff::parse(waiting)?));
         }
         if event.get("detail-type").and_then(Value::as_str) == Some("Step Functions Execution Status Change") {
             let status = event.pointer("/detail/status").and_then(Value::as_str);
