@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::expect_used, reason = "tests fail by panicking"))]
 
 mod backfill;
+mod batches;
 mod delivery;
 mod gather;
 mod job;
@@ -92,6 +93,7 @@ async fn handle(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result
             Ok(json!({ "ended": execution }))
         }
         Pathway::Backfill(request) => backfill::advance(ports, router, &request).await,
+        Pathway::Occurrence(request) => Ok(json!({ "executions": schedule::load(ports, router, &request).await? })),
         Pathway::Nothing => Ok(json!({ "executions": [] })),
     }
 }

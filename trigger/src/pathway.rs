@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use stepwell_pipeline::{ErrorKind, StageError, handoff, request::RunRequest};
 
-use crate::{backfill::BackfillRequest, upload};
+use crate::{backfill::BackfillRequest, schedule::OccurrenceRequest, upload};
 
 /// What an event asks for, told from its shape.
 pub(crate) enum Pathway {
@@ -14,6 +14,8 @@ pub(crate) enum Pathway {
     Ended(String),
     /// Objects that are there already are to be loaded: `{"backfill": {…}}`.
     Backfill(BackfillRequest),
+    /// A scheduled batch is to be loaded now: `{"schedule": {…}}`.
+    Occurrence(OccurrenceRequest),
     /// Nothing that starts anything.
     Nothing,
 }
@@ -30,6 +32,9 @@ impl Pathway {
         if let Some(request) = event.get("backfill") {
             return Ok(Self::Backfill(handoff::parse(request)?));
         }
+        if let Some(request) = event.get("schedule") {
+            return Ok(Self::Occurrence(handoff::parse(request)?));
+        }
         if event.get("detail-type").and_then(Value::as_str) == Some("Step Functions Execution Status Change") {
             let status = event.pointer("/detail/status").and_then(Value::as_str);
             let name = event.pointer("/detail/name").and_then(Value::as_str);
@@ -43,7 +48,7 @@ impl Pathway {
             None => Err(StageError::new(
                 ErrorKind::InvalidInput,
                 "the event is neither an S3 notification (`Records`) nor an S3 event of EventBridge (`detail`), \
-                 a `tick`, a `backfill` or a request over HTTP",
+                 a `tick`, a `backfill`, a `schedule` or a request over HTTP",
             )),
         }
     }

@@ -5,7 +5,9 @@ use stepwell_pipeline::{
     spec::{Catalog, CheckedSpec},
 };
 
-use crate::{Ports, slots};
+use tracing::{debug, info};
+
+use crate::{Ports, gather, slots};
 
 /// Sends objects to the pipelines that want them.
 pub(crate) struct Router<'a> {
@@ -47,18 +49,41 @@ impl<'a> Router<'a> {
         let catalog = self.catalog().await?;
         let fitting = catalog.fitting(&request.key);
         if fitting.is_empty() {
+            let schedules = catalog.specs().iter().filter_map(|spec| spec.schedule.as_ref());
+            if schedules.into_iter().any(|schedule| schedule.is_sign(&request.key)) {
+                info!(bucket = request.bucket, key = request.key, "object tells that a scheduled batch is complete");
+                return Ok(Vec::new());
+            }
             catalog.pick(&request.key, None)?;
         }
         let mut names = Vec::new();
         let mut first_error = None;
         for pipeline in fitting {
-            match start_one(ports, pipeline, request).await {
-                Ok(name) => names.push(name),
+            match send(ports, pipeline, request).await {
+                Ok(name) => names.extend(name),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
         first_error.map_or(Ok(names), Err)
     }
+}
+
+/// Gives one object to one pipeline, as its spec wants it: at once, gathered with others, or when its time comes. Gives the
+/// name of the execution where one was started.
+pub(crate) async fn send(
+    ports: &Ports,
+    pipeline: &CheckedSpec,
+    request: &RunRequest,
+) -> Result<Option<String>, StageError> {
+    if pipeline.schedule.is_some() {
+        debug!(pipeline = pipeline.name(), key = request.key, "object waits for its schedule");
+        return Ok(None);
+    }
+    if pipeline.batch.is_some() {
+        gather::keep(ports, pipeline, request).await?;
+        return Ok(None);
+    }
+    start_one(ports, pipeline, request).await.map(Some)
 }
 
 /// Starts the execution of one pipeline for one object; gives its name.
