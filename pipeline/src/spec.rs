@@ -1,5 +1,6 @@
 //! The pipeline spec: one YAML file that says what to read, what to accept, what to derive and where to put it.
 
+mod batch;
 mod catalog;
 mod check;
 mod column;
@@ -9,6 +10,8 @@ mod load;
 mod match_glob;
 mod object_match;
 mod salvaged;
+mod period;
+mod schedule;
 mod source;
 mod tolerance;
 
@@ -16,12 +19,16 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 pub use catalog::{Catalog, PIPELINES_PREFIX, WrongSpec};
+use batch::parse_bytes;
+pub use batch::{BatchLimits, BatchSpec};
 pub use column::{Column, ColumnSpec, Pii, Scalar};
 pub use column_type::{BinaryEncoding, BooleanSpellings, ColumnType, NamedType, TimestampFormat};
 pub use error::{SpecError, SpecErrors, nearest};
 pub use load::{Dedupe, DedupeSpec, Keep, LoadSpec, Target};
 pub use match_glob::MatchGlob;
 pub use object_match::{FieldCondition, FieldValue, FieldValues, MatchSpec, ObjectConditions};
+pub use period::PeriodPrefix;
+pub use schedule::{CompleteWhen, Completeness, Occurrences, Schedule, ScheduleSpec};
 use schemars::JsonSchema;
 use serde::Deserialize;
 pub use serde_saphyr::Spanned;
@@ -166,6 +173,10 @@ pub struct CheckedSpec {
     pub table_prefix: String,
     /// Which of several records with the same key is kept.
     pub dedupe: Option<Dedupe>,
+    /// How uploads are gathered into batches, if they are.
+    pub batch: Option<BatchLimits>,
+    /// When batches are loaded, if a schedule says so.
+    pub schedule: Option<Schedule>,
 }
 
 impl CheckedSpec {

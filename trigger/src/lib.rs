@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::expect_used, reason = "tests fail by panicking"))]
 
 mod backfill;
+mod batches;
 mod delivery;
 mod envelope;
 mod events;
@@ -116,6 +117,7 @@ async fn handle_one(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Re
             Ok(json!({ "executions": [waiting.name] }))
         }
         Pathway::Backfill(request) => Ok(backfill::advance(ports, router, &request).await?),
+        Pathway::Occurrence(request) => Ok(json!({ "executions": schedule::load(ports, router, &request).await? })),
         Pathway::Nothing => Ok(json!({ "executions": [] })),
     }
 }

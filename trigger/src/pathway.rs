@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use stepwell_pipeline::{ErrorKind, StageError, handoff, request::RunRequest};
 
-use crate::{backfill::BackfillRequest, slots::Waiting, upload};
+use crate::{backfill::BackfillRequest, schedule::OccurrenceRequest, slots::Waiting, upload};
 
 /// What an event asks for, told from its shape.
 pub(crate) enum Pathway {
@@ -17,6 +17,8 @@ pub(crate) enum Pathway {
     Start(Waiting),
     /// Objects that are there already are to be loaded: `{"backfill": {…}}`.
     Backfill(BackfillRequest),
+    /// A scheduled batch is to be loaded now: `{"schedule": {…}}`.
+    Occurrence(OccurrenceRequest),
     /// Nothing that starts anything.
     Nothing,
 }
@@ -35,6 +37,9 @@ impl Pathway {
         }
         if let Some(waiting) = event.get("start") {
             return Ok(Self::Start(handoff::parse(waiting)?));
+        }
+        if let Some(request) = event.get("schedule") {
+            return Ok(Self::Occurrence(handoff::parse(request)?));
         }
         if event.get("detail-type").and_then(Value::as_str) == Some("Step Functions Execution Status Change") {
             let status = event.pointer("/detail/status").and_then(Value::as_str);

@@ -5,11 +5,12 @@ use stepwell_pipeline::{
     spec::{Catalog, CheckedSpec},
     store::ObjectRef,
 };
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::{
     Ports,
     failure::Failures,
+    gather,
     look::{Fit, Look},
     slots,
 };
@@ -95,6 +96,11 @@ async fn wanting<'c>(ports: &Ports, catalog: &'c Catalog, request: &RunRequest) 
     }
     let fitting = catalog.fitting(&request.key);
     if fitting.is_empty() && failures.is_empty() {
+        let schedules = catalog.specs().iter().filter_map(|spec| spec.schedule.as_ref());
+        if schedules.into_iter().any(|schedule| schedule.is_sign(&request.key)) {
+            info!(bucket = request.bucket, key = request.key, "object tells that a scheduled batch is complete");
+            return (Vec::new(), failures);
+        }
         catalog.pick(&request.key, None).err().into_iter().for_each(|error| failures.push(None, error));
     }
     let mut look = Look::new(&ports.context, request);
@@ -127,8 +133,21 @@ async fn wanting<'c>(ports: &Ports, catalog: &'c Catalog, request: &RunRequest) 
     (wanting, failures)
 }
 
-/// Gives one object to one pipeline that wants it; gives the name of the execution, where that starts one.
-async fn hand_over(ports: &Ports, pipeline: &CheckedSpec, request: &RunRequest) -> Result<Option<String>, StageError> {
+/// Gives one object to one pipeline, as its spec wants it: at once, gathered with others, or when its time comes. Gives the
+/// name of the execution where one was started.
+pub(crate) async fn hand_over(
+    ports: &Ports,
+    pipeline: &CheckedSpec,
+    request: &RunRequest,
+) -> Result<Option<String>, StageError> {
+    if pipeline.schedule.is_some() {
+        debug!(pipeline = pipeline.name(), key = request.key, "object waits for its schedule");
+        return Ok(None);
+    }
+    if pipeline.batch.is_some() {
+        gather::keep(ports, pipeline, request).await?;
+        return Ok(None);
+    }
     start_one(ports, pipeline, request).await.map(Some)
 }
 

@@ -145,6 +145,7 @@ impl World {
             queue: Arc::new(Queues(dead.clone(), line.clone())),
             links: Arc::new(MemoryLinks),
             events_queue: "events".to_owned(),
+            receives_max: 5,
             running_max: Some(running_max),
         };
         Self {

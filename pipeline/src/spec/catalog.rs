@@ -91,6 +91,11 @@ impl Catalog {
         self.wrong.iter().filter(fits).collect()
     }
 
+    /// The valid specs.
+    pub fn specs(&self) -> &[CheckedSpec] {
+        &self.specs
+    }
+
     /// The specs whose `match` fits a key. Of what else `match` asks, nothing is known yet.
     pub fn fitting(&self, key: &str) -> Vec<&CheckedSpec> {
         self.specs.iter().filter(|spec| spec.match_glob.fits(key)).collect()

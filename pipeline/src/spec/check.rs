@@ -1,3 +1,4 @@
+mod batch;
 mod column;
 mod load;
 mod object_match;
@@ -26,6 +27,15 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
     check_references(&spec.transform.references, &mut findings);
     let table_prefix = load::check_table(&spec, match_glob.as_ref(), &mut findings);
     let dedupe = load::check(&spec.load, &mut findings);
+    let batch = spec.source.batch.as_ref().and_then(|batch| batch::check(batch, &mut findings));
+    let scheduled = spec.source.schedule.as_ref();
+    let schedule = scheduled.and_then(|schedule| batch::check_schedule(schedule, match_glob.as_ref(), &mut findings));
+    if let (Some(_), Some(schedule)) = (&spec.source.batch, scheduled) {
+        findings.add(
+            &schedule.cron,
+            "`batch` and `schedule` exclude each other: uploads are gathered, or wait for their time",
+        );
+    }
     findings.into_result()?;
     let Some(match_glob) = match_glob else { return Err(SpecErrors(Vec::new())) };
     Ok(CheckedSpec {
@@ -39,6 +49,8 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
         tolerance,
         table_prefix,
         dedupe,
+        batch,
+        schedule,
         spec,
     })
 }

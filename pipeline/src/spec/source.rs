@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
-use super::{MatchSpec, Scalar, object_match::MatchShape, unlocated};
+use super::{BatchSpec, MatchSpec, Scalar, ScheduleSpec, batch, object_match::MatchShape, schedule, unlocated};
 
 /// What a pipeline reads.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -28,6 +28,12 @@ pub struct SourceSpec {
     #[serde(default, deserialize_with = "json_given")]
     #[schemars(with = "JsonLayout")]
     pub json: JsonLayout,
+    /// Gathers uploads into batches, each loaded by one run; not together with `schedule`.
+    #[serde(default, deserialize_with = "batch::given")]
+    pub batch: Option<BatchSpec>,
+    /// Loads all objects of a period by one run, at set times; uploads alone then start nothing.
+    #[serde(default, deserialize_with = "schedule::given")]
+    pub schedule: Option<ScheduleSpec>,
 }
 
 impl SourceSpec {

@@ -1,0 +1,209 @@
+//! Many small files: whatever fails, each is in one batch that is loaded, in its newest version.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod disturbed;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use disturbed::{Deployment, Line, WAYS, Way};
+use futures::future::{join, join_all};
+use serde_json::{Value, json};
+use stepwell_pipeline::store::{self, ObjectRef};
+
+const SOURCE: &str = "{ match: \"in/*.json\", batch: { max_files: 3, max_wait: 5m } }";
+
+/// After everything has waited long enough.
+fn later() -> DateTime<Utc> {
+    Utc::now() + TimeDelta::minutes(10)
+}
+
+/// Sends ticks, two processes at a time, until nothing waits.
+async fn settle(deployment: &Deployment, case: &str) {
+    for _ in 0..12 {
+        let done = join(deployment.tick(later()), deployment.tick(later())).await;
+        if done == (true, true) && deployment.keys("work", "gathering/p/waiting/").await.is_empty() {
+            return;
+        }
+    }
+    panic!("{case}: {:?} still waits", deployment.keys("work", "gathering/p/waiting/").await);
+}
+
+async fn deliver_all(deployment: &Deployment, events: &[&Value]) {
+    join_all(events.iter().map(|event| deployment.deliver((*event).clone()))).await;
+}
+
+/// Uploads, newer versions, an object that is gone again, and events that come twice, late and in any order, while two
+/// processes cut. Gives the calls that were made.
+async fn case(faults: &BTreeMap<usize, Way>, seed: u64) -> usize {
+    let name = format!("{faults:?}, seed {seed}");
+    let deployment = Deployment::new(Line::new(faults, seed));
+    deployment.push(SOURCE).await;
+    let a1 = deployment.upload("in/a.json", 1, 1).await;
+    let b1 = deployment.upload("in/b.json", 1, 2).await;
+    let c1 = deployment.upload("in/c.json", 1, 3).await;
+    let d1 = deployment.upload("in/d.json", 1, 4).await;
+    deliver_all(&deployment, &[&a1, &b1, &c1, &d1]).await;
+    // The first three are due at once; meanwhile one of them comes anew, and another event once more.
+    let a2 = deployment.upload("in/a.json", 2, 5).await;
+    join(join(deployment.tick(Utc::now()), deployment.tick(Utc::now())), deliver_all(&deployment, &[&a2, &b1])).await;
+    let gone = deployment.upload("in/e.json", 1, 6).await;
+    deliver_all(&deployment, &[&gone, &d1]).await;
+    deployment.remove("in/e.json").await;
+    // The newest version's event comes before that of the version before it.
+    let d2 = deployment.upload("in/d.json", 2, 7).await;
+    let d3 = deployment.upload("in/d.json", 3, 8).await;
+    join(deployment.tick(later()), deliver_all(&deployment, &[&d3, &a1])).await;
+    settle(&deployment, &name).await;
+    deployment.assert_each_once(&name).await;
+    let before = deployment.lists().await;
+    deliver_all(&deployment, &[&a1, &b1, &c1, &d1, &d2, &d3, &a2, &gone]).await;
+    settle(&deployment, &name).await;
+    assert_eq!(deployment.lists().await, before, "{name}: events that came again changed something");
+    assert_eq!(deployment.letters(), [], "{name}");
+    *deployment.line.calls.lock().unwrap()
+}
+
+#[tokio::test]
+async fn each_object_is_in_one_batch_whatever_fails() {
+    let mut seed = 1;
+    for seed in 0..400 {
+        case(&BTreeMap::new(), seed).await;
+    }
+    let calls = case(&BTreeMap::new(), 0).await;
+    assert!(calls > 100, "{calls}");
+    let mut cases = 0;
+    for call in 0..calls {
+        for way in WAYS {
+            for _ in 0..2 {
+                seed += 1;
+                case(&BTreeMap::from([(call, way)]), seed).await;
+                cases += 1;
+            }
+        }
+    }
+    // Of the pairs and triples a share.
+    for number in 0..2000 {
+        seed += 1;
+        let at = |step: usize| (number * step) % calls;
+        let faults =
+            [(at(7), WAYS[number % 4]), (at(31) + 1, WAYS[number / 4 % 4]), (at(97) + 2, WAYS[number / 16 % 4])];
+        case(&faults.into_iter().take(2 + number % 2).collect(), seed).await;
+        cases += 1;
+    }
+    assert!(cases > 2800, "{cases}");
+}
+
+#[tokio::test]
+async fn ten_thousand_files_cost_few_executions_and_few_requests() {
+    const FILES: usize = 10_000;
+    let deployment = Deployment::calm();
+    deployment.push("{ match: \"in/*.json\", batch: {} }").await;
+    let mut records = Vec::new();
+    for number in 0..FILES {
+        let event = deployment.upload(&format!("in/{number}.json"), 10 * 1024, number).await;
+        let queue = "arn:aws:sqs:us-east-2:123456789012:events";
+        records.push(json!({
+            "messageId": number.to_string(), "eventSource": "aws:sqs", "eventSourceARN": queue, "body": event.to_string(),
+        }));
+    }
+    // As many messages as one call of the function is given.
+    for batch in records.chunks(10) {
+        let answer = deployment.send(json!({ "Records": batch })).await.unwrap().unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+    }
+    let kept = std::mem::take(&mut *deployment.line.kinds.lock().unwrap());
+    assert_eq!(kept["put"], FILES, "{kept:?}");
+    assert!(deployment.tick(Utc::now()).await);
+    assert_eq!(deployment.started().len(), 10);
+    let cut = std::mem::take(&mut *deployment.line.kinds.lock().unwrap());
+    // Of each file: its marker, whether it is a member, how it is now, and that it is a member.
+    assert_eq!(cut["head"], FILES, "{cut:?}");
+    assert!((2 * FILES..2 * FILES + 100).contains(&cut["get"]), "{cut:?}");
+    assert!((FILES..FILES + 100).contains(&cut["put"]), "{cut:?}");
+    assert_eq!(cut["delete"], 10, "{cut:?}");
+    assert_eq!(cut["start"], 10, "{cut:?}");
+    deployment.assert_each_once("10,000 files").await;
+    assert!(deployment.tick(later()).await);
+    assert_eq!(deployment.started().len(), 10);
+}
+
+#[tokio::test]
+async fn a_batch_waits_for_its_time_and_is_no_larger_than_allowed() {
+    let deployment = Deployment::calm();
+    deployment.push("{ match: \"in/*.json\", batch: { max_bytes: 100, max_wait: 5m } }").await;
+    for (number, bytes) in [40, 40, 10].into_iter().enumerate() {
+        let event = deployment.upload(&format!("in/{number}.json"), bytes, number).await;
+        deployment.deliver(event).await;
+    }
+    assert!(deployment.tick(Utc::now() + TimeDelta::minutes(4)).await);
+    assert_eq!(deployment.lists().await.len(), 0);
+    let event = deployment.upload("in/9.json", 90, 9).await;
+    deployment.deliver(event).await;
+    assert!(deployment.tick(Utc::now()).await);
+    let lists = deployment.lists().await;
+    assert_eq!(lists.keys().collect::<Vec<_>>(), ["batches/p/0000000001.json"]);
+    assert_eq!(lists["batches/p/0000000001.json"].members.len(), 3);
+    assert!(deployment.tick(later()).await);
+    assert_eq!(deployment.lists().await["batches/p/0000000002.json"].members[0].key, "in/9.json");
+    deployment.assert_each_once("sizes").await;
+}
+
+#[tokio::test]
+async fn a_newer_version_takes_the_place_of_the_older_in_its_batch() {
+    let deployment = Deployment::calm();
+    deployment.push(SOURCE).await;
+    let old = deployment.upload("in/a.json", 1, 1).await;
+    let other = deployment.upload("in/b.json", 1, 2).await;
+    deliver_all(&deployment, &[&old, &other]).await;
+    assert!(deployment.tick(later()).await);
+    let new = deployment.upload("in/a.json", 2, 3).await;
+    deployment.deliver(new).await;
+    assert!(deployment.tick(later()).await);
+    let lists = deployment.lists().await;
+    let list = &lists["batches/p/0000000001.json"];
+    let members: Vec<_> =
+        list.members.iter().map(|member| (member.key.as_str(), member.size, member.sequencer.as_deref())).collect();
+    assert_eq!(lists.len(), 1);
+    assert_eq!(list.revision, 1);
+    assert_eq!(members, [("in/a.json", 2, Some("0000000000000003")), ("in/b.json", 1, Some("0000000000000002"))]);
+    assert_eq!(deployment.started().len(), 2);
+}
+
+#[tokio::test]
+async fn an_event_that_tells_little_is_enough() {
+    let deployment = Deployment::calm();
+    deployment.push(SOURCE).await;
+    for gone in [false, true] {
+        let mut event = deployment.upload("in/a.json", 7, 1).await;
+        event["detail"]["object"] = json!({ "key": "in/a.json" });
+        if gone {
+            deployment.remove("in/a.json").await;
+        }
+        deployment.deliver(event).await;
+    }
+    let empty = deployment.upload("in/empty.json", 0, 2).await;
+    deployment.deliver(empty).await;
+    deployment.upload("in/a.json", 7, 1).await;
+    assert_eq!(deployment.keys("work", "gathering/p/waiting/").await.len(), 1);
+    assert!(deployment.tick(later()).await);
+    let lists = deployment.lists().await;
+    assert_eq!(lists["batches/p/0000000001.json"].members.len(), 1);
+    assert_eq!(lists["batches/p/0000000001.json"].members[0].size, 7);
+}
+
+#[tokio::test]
+async fn uploads_outlive_the_section_and_the_spec() {
+    let deployment = Deployment::calm();
+    deployment.push(SOURCE).await;
+    let event = deployment.upload("in/a.json", 1, 1).await;
+    deployment.deliver(event).await;
+    let spec = ObjectRef::new("work", "pipelines/p.yaml");
+    store::delete(&deployment.stores, &spec).await.unwrap();
+    assert!(deployment.tick(later()).await);
+    assert_eq!(deployment.lists().await.len(), 0);
+    deployment.push("{ match: \"in/*.json\" }").await;
+    assert!(deployment.tick(Utc::now()).await);
+    deployment.assert_each_once("without the section").await;
+    assert_eq!(deployment.lists().await.len(), 1);
+}
