@@ -59,7 +59,7 @@ impl<'a> Router<'a> {
         let mut names = Vec::new();
         let mut first_error = None;
         for pipeline in fitting {
-            match send(ports, pipeline, request).await {
+            match hand_over(ports, pipeline, request).await {
                 Ok(name) => names.extend(name),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
@@ -70,7 +70,7 @@ impl<'a> Router<'a> {
 
 /// Gives one object to one pipeline, as its spec wants it: at once, gathered with others, or when its time comes. Gives the
 /// name of the execution where one was started.
-pub(crate) async fn send(
+pub(crate) async fn hand_over(
     ports: &Ports,
     pipeline: &CheckedSpec,
     request: &RunRequest,
