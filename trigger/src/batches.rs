@@ -27,7 +27,6 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Listed {
     pub(crate) list: BatchList,
     etag: String,
-    bytes: u64,
 }
 
 impl<'a> Batch<'a> {
@@ -43,7 +42,7 @@ impl<'a> Batch<'a> {
             StageError::with_source(ErrorKind::Internal, format!("{} is no list of a batch", self.object), error)
         })?;
         let etag = meta.e_tag.ok_or_else(|| no_etag(&self.object))?;
-        Ok(Some(Listed { list, etag, bytes: meta.size }))
+        Ok(Some(Listed { list, etag }))
     }
 
     /// Lists the members, unless the list is no longer as it was seen. Gives whether they were listed.
@@ -56,16 +55,17 @@ impl<'a> Batch<'a> {
     }
 
     /// Starts the execution that loads a list, unless it was started before; gives its name.
+    ///
+    /// It loads the batch as it is listed when it begins: where that is a newer revision by then, both executions are
+    /// the same run, and none fails for the other's sake.
     pub(crate) async fn start(&self, listed: &Listed) -> Result<String, StageError> {
         let request = RunRequest {
             bucket: self.object.bucket.clone(),
             key: self.object.key.clone(),
-            version: None,
-            etag: Some(listed.etag.clone()),
-            size: Some(listed.bytes),
             sequencer: Some(BatchList::sequencer(listed.list.revision)),
             pipeline: Some(self.pipeline.to_owned()),
             reason: Some("batch".to_owned()),
+            ..RunRequest::default()
         };
         let name = execution_name(self.pipeline, &request);
         slots::start(self.ports, &name, &request).await?;

@@ -46,7 +46,10 @@ pub(crate) async fn keep(ports: &Ports, pipeline: &CheckedSpec, request: &RunReq
         return Ok(());
     }
     let key = format!("{}{}", waiting_prefix(pipeline.name()), marker.name);
-    store::put_json(&*ports.context.stores, &ObjectRef::new(&ports.context.buckets.work, key), &marker.request).await
+    let document = store::json_bytes(&marker.request)?;
+    // Only if it is not there: an event that comes again does not make the object wait anew.
+    let work = &ports.context.buckets.work;
+    store::put_if(&*ports.context.stores, &ObjectRef::new(work, key), document, None).await.map(|_| ())
 }
 
 /// Cuts the batches that are full or have waited long enough.

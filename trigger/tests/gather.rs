@@ -193,6 +193,52 @@ async fn an_event_that_tells_little_is_enough() {
 }
 
 #[tokio::test]
+async fn an_object_that_cannot_be_looked_at_is_reported_and_holds_up_no_other() {
+    let deployment = Deployment::calm();
+    deployment.push(SOURCE).await;
+    let good = deployment.upload("in/a.json", 1, 1).await;
+    deployment.deliver(good).await;
+    store::put(&deployment.stores, &ObjectRef::new("landing", "in/denied.json"), "x").await.unwrap();
+    let mut denied = deployment.upload("in/a.json", 1, 2).await;
+    denied["detail"]["object"]["key"] = json!("in/denied.json");
+    deployment.deliver(denied.clone()).await;
+    assert!(deployment.tick(later()).await);
+    assert_eq!(deployment.lists().await["batches/p/0000000001.json"].members.len(), 1);
+    let [(body, cause)] = &deployment.letters()[..] else { panic!("{:?}", deployment.letters()) };
+    assert_eq!((cause.error.as_str(), cause.pipeline.as_deref()), ("AccessDenied", Some("p")));
+    // Sent again, it is the same upload.
+    let again: Value = serde_json::from_str(body).unwrap();
+    let waiting = "gathering/p/waiting/";
+    assert_eq!(deployment.keys("work", waiting).await.len(), 0);
+    deployment.deliver(again).await;
+    let kept = deployment.keys("work", waiting).await;
+    deployment.deliver(denied).await;
+    assert_eq!((deployment.keys("work", waiting).await, kept.len()), (kept, 1));
+}
+
+#[tokio::test]
+async fn an_event_that_comes_again_does_not_make_its_object_wait_anew() {
+    let deployment = Deployment::calm();
+    deployment.push(SOURCE).await;
+    let event = deployment.upload("in/a.json", 1, 1).await;
+    deployment.deliver(event.clone()).await;
+    let marker = ObjectRef::new("work", &deployment.keys("work", "gathering/p/waiting/").await[0]);
+    let since = store::head(&deployment.stores, &marker).await.unwrap().unwrap().last_modified;
+    deployment.deliver(event).await;
+    assert_eq!(store::head(&deployment.stores, &marker).await.unwrap().unwrap().last_modified, since);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_addressed_is_refused_at_once() {
+    let deployment = Deployment::calm();
+    deployment.push("{ match: \"in/**\", batch: {} }").await;
+    let mut event = deployment.upload("in/a.json", 1, 1).await;
+    event["detail"]["object"]["key"] = json!("in//a.json");
+    let error = deployment.send(event).await.unwrap().expect_err("refused");
+    assert_eq!(error.kind(), stepwell_pipeline::ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
 async fn uploads_outlive_the_section_and_the_spec() {
     let deployment = Deployment::calm();
     deployment.push(SOURCE).await;

@@ -60,7 +60,8 @@ impl<'a> Cutter<'a> {
 
     /// Reads markers; those that another cutter removed are left out.
     async fn read(&self, markers: &[Marker]) -> Result<Told, StageError> {
-        let reads = markers.iter().map(|marker| self.get::<RunRequest>(self.object(marker.path.to_string())));
+        let reads: Vec<_> =
+            markers.iter().map(|marker| self.get::<RunRequest>(self.object(marker.path.to_string()))).collect();
         let read: Vec<_> = stream::iter(reads).buffer_unordered(IN_FLIGHT).try_collect().await?;
         let mut told = Told::new();
         for request in read.into_iter().flatten() {
@@ -93,10 +94,11 @@ impl<'a> Cutter<'a> {
 
     /// Parts the objects that are in no batch from those that are in one.
     async fn by_batch(&self, told: Told) -> Result<(Told, BTreeMap<u64, Told>), StageError> {
-        let looks = told.into_iter().map(async |(object, requests)| {
+        let look = async |(object, requests)| {
             let membership: Option<Membership> = self.get(self.membership(&object)).await?;
             Ok::<_, StageError>((membership, object, requests))
-        });
+        };
+        let looks: Vec<_> = told.into_iter().map(look).collect();
         let looked: Vec<_> = stream::iter(looks).buffer_unordered(IN_FLIGHT).try_collect().await?;
         let mut new = Told::new();
         let mut known: BTreeMap<u64, Told> = BTreeMap::new();
@@ -113,10 +115,8 @@ impl<'a> Cutter<'a> {
         let listed = batch.listed().await?.ok_or_else(|| batch.gone())?;
         batch.start(&listed).await?;
         let membership = store::json_bytes(&Membership { batch: number })?;
-        let records = listed.list.members.iter().map(|member| {
-            let object = self.membership(&object_of(member));
-            self.put(object, membership.clone())
-        });
+        let record = |member: &Source| self.put(self.membership(&object_of(member)), membership.clone());
+        let records: Vec<_> = listed.list.members.iter().map(record).collect();
         stream::iter(records).buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
         self.count(number).await
     }
@@ -154,7 +154,7 @@ impl<'a> Cutter<'a> {
     /// An event only says that there is something new at a key. What it is by now, the store says: so events may come late
     /// and in any order.
     async fn pin(&self, told: &Told) -> Result<Vec<Source>, StageError> {
-        let pins = told.iter().map(|(object, requests)| self.pin_one(object, requests));
+        let pins: Vec<_> = told.iter().map(|(object, requests)| self.pin_one(object, requests)).collect();
         let pinned: Vec<_> = stream::iter(pins).buffer_unordered(IN_FLIGHT).try_collect().await?;
         Ok(pinned.into_iter().flatten().collect())
     }

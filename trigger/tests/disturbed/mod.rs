@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, path::Path,
 };
 use serde_json::{Value, json};
 use stepwell_pipeline::{
@@ -130,6 +130,10 @@ impl fmt::Display for Bucket {
 impl ObjectStore for Bucket {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let kind = if options.head { "head" } else { "get" };
+        if options.head && location.as_ref().contains("denied") {
+            let path = location.to_string();
+            return Err(object_store::Error::PermissionDenied { path, source: "no such right".into() });
+        }
         self.1.call(kind, store_fails, self.0.get_opts(location, options)).await
     }
 
@@ -322,15 +326,16 @@ impl Deployment {
     pub(crate) async fn lists(&self) -> BTreeMap<String, BatchList> {
         let mut lists = BTreeMap::new();
         for key in self.keys("work", BATCHES_PREFIX).await {
-            let path = store::path(&key).unwrap();
-            let result = self.stores.bucket("work").unwrap().get(&path).await.unwrap();
-            let etag = result.meta.e_tag.clone();
-            let list: BatchList = serde_json::from_slice(&result.bytes().await.unwrap()).unwrap();
-            let started = self.started().into_iter().any(|request| {
-                (request.bucket.as_str(), &request.key, &request.etag) == ("work", &key, &etag)
-                    && request.sequencer == Some(BatchList::sequencer(list.revision))
-                    && request.pipeline.as_deref() == Some("p")
-            });
+            let list: BatchList = store::get_json(&self.stores, &ObjectRef::new("work", &key)).await.unwrap().unwrap();
+            let request = RunRequest {
+                bucket: "work".into(),
+                key: key.clone(),
+                sequencer: Some(BatchList::sequencer(list.revision)),
+                pipeline: Some("p".into()),
+                reason: Some("batch".into()),
+                ..RunRequest::default()
+            };
+            let started = self.started().contains(&request);
             assert!(started, "revision {} of {key} was never started", list.revision);
             lists.insert(key, list);
         }
