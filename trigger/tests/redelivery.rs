@@ -205,6 +205,8 @@ fn event(key: &str, sequencer: &str) -> String {
     let mut event: Value = serde_json::from_str(include_str!("fixtures/eventbridge.json")).unwrap();
     event["detail"]["object"]["key"] = json!(key);
     event["detail"]["object"]["sequencer"] = json!(sequencer);
+    // What the store in memory has is no version that an event could name.
+    event["detail"]["object"].as_object_mut().unwrap().retain(|field, _| field != "version-id" && field != "etag");
     event.to_string()
 }
 
@@ -213,8 +215,8 @@ fn by_sns(event: &str) -> String {
         .to_string()
 }
 
-/// What is in the queue: an object of two pipelines, one of one and of none, by SNS; the first once more; and a newer
-/// version of it.
+/// What is in the queue: an object of two pipelines; by SNS one of two, for one of which it is looked into, and one of
+/// none; the first once more; and a newer version of it.
 fn messages() -> Vec<(String, String)> {
     let bodies = [
         event("in/a.csv", "01"),
@@ -304,6 +306,7 @@ async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
         ("all", "in/b.txt", "02"),
         ("csv", "in/a.csv", "01"),
         ("csv", "in/a.csv", "03"),
+        ("ones", "in/b.txt", "02"),
     ];
     assert_eq!((executions.len(), started.as_slice()), (wanted.len(), wanted.as_slice()), "{faults:?}");
     *line.calls.lock().unwrap()
@@ -312,9 +315,11 @@ async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
 #[tokio::test]
 async fn each_object_starts_each_of_its_pipelines_once_whatever_fails() {
     let stores = MemoryStores::default();
-    for (name, pattern) in [("all", "in/*"), ("csv", "in/*.csv")] {
+    store::put(&stores, &ObjectRef::new("amzn-s3-demo-bucket1", "in/b.txt"), "a\n1\n").await.unwrap();
+    let ones = "{ key: 'in/*.txt', where: { a: 1 } }";
+    for (name, pattern) in [("all", "in/*"), ("csv", "in/*.csv"), ("ones", ones)] {
         let spec = format!(
-            "pipeline: {name}\nsource: {{ match: \"{pattern}\" }}\nschema:\n  - {{ name: a, type: int8 }}\n\
+            "pipeline: {name}\nsource: {{ match: {pattern} }}\nschema:\n  - {{ name: a, type: int8 }}\n\
              load: {{ target: parquet, path: lake/{name}/ }}\n"
         );
         store::put(&stores, &ObjectRef::new("work", format!("pipelines/{name}.yaml")), spec).await.unwrap();

@@ -96,8 +96,8 @@ async fn large_and_compressed_objects_are_looked_into_by_their_first_bytes() {
 async fn what_no_pipeline_wants_is_told_with_the_reasons_and_without_the_values() {
     let text = br#"{"type": "secret", "version": 2}"#;
     let reasons = started(&by_content()[..3], "in/a.json", text).await.unwrap_err();
-    for name in ["orders", "eu", "refunds"] {
-        let reason = format!("`{name}`: `type` of its first record is nothing that `where` asks for");
+    for (name, field) in [("orders", "type"), ("eu", "meta.region"), ("refunds", "type")] {
+        let reason = format!("`{name}`: `{field}` of its first record is nothing that `where` asks for");
         assert!(reasons.contains(&reason), "{reasons}");
     }
     assert!(!reasons.contains("secret"), "{reasons}");
