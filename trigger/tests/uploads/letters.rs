@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde_json::json;
 use stepwell_pipeline::{
-    ErrorKind,
-    queue::DeathCause,
+    ErrorKind, StageError,
+    queue::{DeathCause, Queue},
     stage::{Budget, StageContext},
 };
 use stepwell_trigger::Ports;
@@ -101,6 +102,30 @@ async fn an_event_that_came_by_itself_fails_with_its_error() {
     assert_eq!(error.kind(), ErrorKind::Throttled);
     assert_eq!(world.handle(json!({"a": 1})).await.expect_err("unknown").kind(), ErrorKind::InvalidInput);
     assert_eq!(world.take_buried(), []);
+    assert_eq!(world.pipelines(), ["all"]);
+}
+
+/// Dead letters that cannot be sent.
+#[derive(Debug)]
+struct Closed;
+
+#[async_trait]
+impl Queue for Closed {
+    async fn send(&self, _: &str, _: u16) -> Result<(), StageError> {
+        Err(StageError::new(ErrorKind::AccessDenied, "closed"))
+    }
+
+    async fn bury(&self, _: &str, _: &DeathCause) -> Result<(), StageError> {
+        Err(StageError::new(ErrorKind::AccessDenied, "closed"))
+    }
+}
+
+#[tokio::test]
+async fn what_the_dead_letters_do_not_take_comes_again() {
+    let mut world = world().await;
+    world.ports = Ports { queue: Arc::new(Closed), ..world.ports };
+    let messages = [(bridge("out/a").to_string(), RECEIVES_MAX), (bridge("in/a").to_string(), 1), ("{".to_owned(), 1)];
+    assert_eq!(world.deliver(&messages).await, [0, 2].into());
     assert_eq!(world.pipelines(), ["all"]);
 }
 
