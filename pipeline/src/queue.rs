@@ -16,7 +16,8 @@ pub struct DeathCause {
     pub error: String,
     /// What the error said: the attribute `message`.
     pub message: String,
-    /// The pipeline that it concerns, where one is known: the attribute `pipeline`.
+    /// The pipeline that it concerns, where one is known; with commas between several, which no name has: the attribute
+    /// `pipeline`.
     pub pipeline: Option<String>,
 }
 

@@ -53,7 +53,11 @@ impl Executions for Recorded {
 }
 
 async fn handle(context: &StageContext, executions: &Arc<Recorded>, event: Value) -> Result<Value, StageError> {
-    let ports = Ports {
+    handler(&ports(context, executions), event).await
+}
+
+fn ports(context: &StageContext, executions: &Arc<Recorded>) -> Ports {
+    Ports {
         context: context.clone(),
         executions: executions.clone(),
         queue: Arc::new(MemoryQueue::default()),
@@ -61,8 +65,7 @@ async fn handle(context: &StageContext, executions: &Arc<Recorded>, event: Value
         events_queue: "my-queue".to_owned(),
         receives_max: 5,
         running_max: None,
-    };
-    handler(&ports, event).await
+    }
 }
 
 impl Recorded {
@@ -238,12 +241,22 @@ async fn a_pipeline_whose_execution_cannot_start_keeps_no_other_from_starting() 
 }
 
 #[tokio::test]
-async fn only_the_bad_message_goes_back_to_the_queue() {
+async fn only_the_bad_message_goes_to_the_dead_letters() {
     let (context, executions) = (context(&[("one", "in/*")]).await, Arc::new(Recorded::default()));
     let good = bridge("in/a.csv").to_string();
-    for bad in ["no JSON", "{}", &bridge("out/a.csv").to_string(), &notification("in/%FF").to_string()] {
-        let output = handle(&context, &executions, queued([bad, &good])).await.expect("handled");
-        assert_eq!(output, json!({"batchItemFailures": [{"itemIdentifier": FIRST}]}), "{bad}");
+    for (bad, error) in [
+        ("no JSON", "InvalidInput"),
+        ("{}", "InvalidInput"),
+        (&bridge("out/a.csv").to_string(), "NoPipeline"),
+        (&notification("in/%FF").to_string(), "InvalidInput"),
+    ] {
+        let dead = Arc::new(MemoryQueue::default());
+        let ports = Ports { queue: dead.clone(), ..ports(&context, &executions) };
+        let output = handler(&ports, queued([bad, &good])).await.expect("handled");
+        assert_eq!(output, json!({"batchItemFailures": []}), "{bad}");
+        let buried = dead.take_buried();
+        let letters: Vec<_> = buried.iter().map(|(body, cause)| (body.as_str(), cause.error.as_str())).collect();
+        assert_eq!(letters, [(bad, error)]);
     }
     assert_eq!(executions.requests().len(), 4);
 }

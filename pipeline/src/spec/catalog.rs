@@ -112,14 +112,16 @@ impl Catalog {
             let named = self.specs.iter().find(|spec| spec.name() == name);
             return named.ok_or_else(|| {
                 let names = self.specs.iter().map(CheckedSpec::name);
-                self.none(format!("no pipeline is called `{name}`"), name, names)
+                let is_suspect = |wrong: &WrongSpec| wrong.pipeline.as_deref().is_none_or(|known| known == name);
+                self.none(format!("no pipeline is called `{name}`"), name, names, is_suspect)
             });
         }
         match self.fitting(key)[..] {
             [spec] => Ok(spec),
             [] => {
                 let patterns = self.specs.iter().map(|spec| spec.match_glob.pattern());
-                Err(self.none(format!("no pipeline's `match` fits the key {key}"), key, patterns))
+                let is_suspect = |wrong: &WrongSpec| wrong.match_glob.as_ref().is_none_or(|glob| glob.fits(key));
+                Err(self.none(format!("no pipeline's `match` fits the key {key}"), key, patterns, is_suspect))
             }
             ref several => {
                 let names: Vec<_> = several.iter().map(|spec| format!("`{}`", spec.name())).collect();
@@ -131,18 +133,26 @@ impl Catalog {
         }
     }
 
-    fn none<'a>(&self, message: String, wanted: &str, known: impl Iterator<Item = &'a str>) -> StageError {
+    /// The error of a pipeline that is not there. The one that is wanted may be among the wrong ones: those are told too
+    /// that cannot be excluded.
+    fn none<'a>(
+        &self,
+        message: String,
+        wanted: &str,
+        known: impl Iterator<Item = &'a str>,
+        is_suspect: impl Fn(&WrongSpec) -> bool,
+    ) -> StageError {
         let known: Vec<_> = known.collect();
         let mut message = match closest(wanted, &known) {
             Some(closest) => format!("{message}; the nearest is `{closest}`"),
             None => format!("{message}; there are no valid specs under {PIPELINES_PREFIX}"),
         };
-        if self.wrong.is_empty() {
+        let suspects: Vec<&WrongSpec> = self.wrong.iter().filter(|wrong| is_suspect(wrong)).collect();
+        if suspects.is_empty() {
             return StageError::new(ErrorKind::NoPipeline, message);
         }
-        // The one that is wanted may be among the wrong ones: say what is wrong with them.
         message.push_str("; these specs are not valid:");
-        for wrong in &self.wrong {
+        for wrong in suspects {
             message.push('\n');
             message.push_str(&wrong.errors.to_string());
         }
@@ -197,6 +207,9 @@ mod tests {
         assert_eq!(fitting.iter().map(|wrong| wrong.pipeline.as_deref()).collect::<Vec<_>>(), [Some("two")]);
         assert!(catalog.wrong_fitting("out/a.csv").is_empty());
         assert_eq!(catalog.wrong().len(), 2);
+        let kind = |name: &str| catalog.pick("in/a.csv", Some(name)).expect_err(name).report();
+        assert!(kind("two").contains("int9"), "{}", kind("two"));
+        assert!(!kind("three").contains("int9"), "{}", kind("three"));
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(super) struct Conditions {
 pub(super) enum MatchShape {
     /// A glob on the object's key: `*` stays within a segment, `**` crosses segments.
     Glob(String),
-    Conditions(Conditions),
+    Conditions(Box<Conditions>),
 }
 
 #[derive(JsonSchema)]

@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -110,5 +111,42 @@ fn compressed_and_encoded_text_is_read_through() {
         assert_eq!(read(&spec(""), "in/a.csv", &packed[..packed.len() / 2], false).as_ref(), Ok(&record));
         assert_eq!(read(&spec(""), "in/a.csv", &packed[..8], false), Err(Unread::Longer));
         assert!(matches!(read(&spec(""), "in/a.csv", &packed[..8], true), Err(Unread::Unreadable(_))));
+    }
+}
+
+/// Bytes that look like something, and any.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = prop::sample::select(vec![
+        "{", "}", "[", "]", "\"", "a", ":", ",", "1", " ", "\n", "\r", "\t", "||", "#", "\\", "ü", "\u{feff}", "x.y",
+        "null",
+    ]);
+    prop_oneof![
+        4 => prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat().into_bytes()),
+        1 => prop::collection::vec(any::<u8>(), 0..60),
+        1 => prop::collection::vec(any::<u8>(), 0..60).prop_map(|bytes| [b"\x1f\x8b\x08".as_slice(), &bytes].concat()),
+        1 => prop::collection::vec(any::<u8>(), 0..60).prop_map(|bytes| [b"\x28\xb5\x2f\xfd".as_slice(), &bytes].concat()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_seen_of_a_record_stays_when_more_is_seen(
+        bytes in content(),
+        source in prop::sample::select(vec![
+            "", "format: json", "format: ndjson", "format: csv", "json: { records: x.y }", "csv: { header: false }",
+            "format: csv, csv: { delimiter: '||', escape: '\\', comment: '#', skip_lines: 1 }",
+        ]),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let spec = spec(source);
+        let whole = read(&spec, "in/a.csv", &bytes, true);
+        let part = read(&spec, "in/a.csv", &bytes[..cut.index(bytes.len() + 1)], false);
+        let is_format_declared = source.starts_with("format");
+        // Without a declared format, more may show that it is another. An encoding's cut may show a character that is none.
+        if is_format_declared && !bytes.starts_with(b"\x1f") && !bytes.starts_with(b"\x28") && let Ok(record) = part {
+            prop_assert_eq!(whole, Ok(record));
+        }
     }
 }
