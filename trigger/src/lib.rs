@@ -2,7 +2,7 @@
 //! state machine, named after what they do, so that whatever comes twice starts nothing twice.
 #![cfg_attr(test, allow(clippy::expect_used, reason = "tests fail by panicking"))]
 
-mod backfill;
+pub mod backfill;
 mod delivery;
 mod gather;
 mod job;
