@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::expect_used, reason = "tests fail by panicking"))]
 
 pub mod backfill;
+pub mod dead_letter;
 mod delivery;
 mod gather;
 mod job;
