@@ -34,8 +34,7 @@ pub(crate) async fn advance(
     router: &mut Router<'_>,
     request: &BackfillRequest,
 ) -> Result<Value, StageError> {
-    let spec_of = async |state: &Backfill| spec(router, state).await;
-    let (state, ended) = work(ports, spec_of, &SystemClock::new(), &Unwatched, request).await?;
+    let (state, ended) = work(ports, router, &SystemClock::new(), &Unwatched, request).await?;
     match ended {
         Ended::OutOfTime => {
             let next = json!({ "backfill": { "id": state.id, "round": state.round + 1 } });
@@ -60,8 +59,7 @@ pub async fn run(
     watch: &dyn Watch,
     request: &BackfillRequest,
 ) -> Result<(Backfill, Ended), StageError> {
-    let mut router = Router::new(ports);
-    work(ports, async |state: &Backfill| spec(&mut router, state).await, clock, watch, request).await
+    work(ports, &mut Router::new(ports), clock, watch, request).await
 }
 
 async fn spec(router: &mut Router<'_>, state: &Backfill) -> Result<CheckedSpec, StageError> {
@@ -73,7 +71,7 @@ async fn spec(router: &mut Router<'_>, state: &Backfill) -> Result<CheckedSpec, 
 
 async fn work(
     ports: &Ports,
-    mut spec_of: impl AsyncFnMut(&Backfill) -> Result<CheckedSpec, StageError>,
+    router: &mut Router<'_>,
     clock: &dyn Clock,
     watch: &dyn Watch,
     request: &BackfillRequest,
@@ -81,7 +79,7 @@ async fn work(
     let wanted = request.checked()?;
     if let Some(wanted) = &wanted {
         // Before the backfill comes into being, so that a wrong request leaves no trace.
-        spec_of(wanted).await?;
+        spec(router, wanted).await?;
     }
     let Some(mut checkpoint) = Checkpoint::take(ports, clock, request, wanted).await? else {
         let id = request.id.as_deref().unwrap_or_default();
@@ -92,7 +90,7 @@ async fn work(
         let ended = if checkpoint.state.done { Ended::Done } else { Ended::Stale };
         return Ok((checkpoint.state, ended));
     }
-    let spec = spec_of(&checkpoint.state).await?;
+    let spec = spec(router, &checkpoint.state).await?;
     let ended = Round::new(ports, &spec, clock, watch, &checkpoint.state).run(&mut checkpoint).await?;
     Ok((checkpoint.state, ended))
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use stepwell_pipeline::dead_letter::DeadLetter;
 
 pub use redrive::{Redriven, redrive};
-pub use survey::{Filter, Group, Letters, survey};
+pub use survey::{Filter, Group, LETTERS_MAX, Letters, survey};
 
 use crate::pathway::Pathway;
 

@@ -90,6 +90,11 @@ fn fault(way: Way, unavailable: ErrorKind) -> StageError {
     StageError::new(if way == Way::Throttled { ErrorKind::Throttled } else { unavailable }, format!("{way:?}"))
 }
 
+/// As Lambda's runtime wants it.
+fn sendable<F: Future + Send>(future: F) -> F {
+    future
+}
+
 struct Silent;
 
 impl Watch for Silent {
@@ -146,7 +151,7 @@ impl World {
     }
 
     async fn run(&self, request: &BackfillRequest) -> Result<(Backfill, Ended), StageError> {
-        run(&self.ports, &*self.clock, &Silent, request).await
+        sendable(run(&self.ports, &*self.clock, &Silent, request)).await
     }
 
     /// The keys of the objects that executions were started for.
@@ -366,7 +371,7 @@ async fn a_function_goes_on_by_messages_until_all_is_done() {
         rounds += 1;
         assert!(rounds < 100, "it goes on for ever");
         world.ports.context.budget = Arc::new(Looks(AtomicUsize::new(7)));
-        let answer = handler(&world.ports, message.clone()).await.expect("handled");
+        let answer = sendable(handler(&world.ports, message.clone())).await.expect("handled");
         // Whatever comes twice does no harm.
         world.ports.context.budget = Arc::new(Looks(AtomicUsize::new(7)));
         if rounds % 3 == 0 {

@@ -1,6 +1,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use stepwell_pipeline::{
     ErrorKind, StageError,
@@ -115,7 +116,7 @@ impl<'a> Checkpoint<'a> {
         let worker = format!("{:016x}", RandomState::new().build_hasher().finish());
         let pace = Pace::new(clock, &*ports.context.budget, 1.0);
         for _ in 0..TAKES_MAX {
-            let found = pace.patiently(async || read(ports, &document).await).await?.ok_or_else(out_of_time)?;
+            let found = pace.patiently(|| read(ports, &document).boxed()).await?.ok_or_else(out_of_time)?;
             let (mut state, etag) = match (found, &wanted) {
                 (Some((found, etag)), wanted) => {
                     if let Some(wanted) = wanted
@@ -155,11 +156,15 @@ impl<'a> Checkpoint<'a> {
         self.state.saved_at = now.to_rfc3339_opts(SecondsFormat::Millis, true);
         let (bytes, seen) = (store::json_bytes(&self.state)?, &self.etag);
         let saved = pace
-            .patiently(async || {
-                store::put_if(&*context.stores, &document, bytes.clone(), seen.clone()).await?;
-                // Whether it wrote or not: after a reply that was lost, the condition fails by this worker's own doing.
-                let found = store::get(&*context.stores, &document).await?;
-                Ok(found.filter(|(found, _)| *found == bytes).and_then(|(_, meta)| meta.e_tag))
+            .patiently(|| {
+                let (document, bytes, seen) = (document.clone(), bytes.clone(), seen.clone());
+                async move {
+                    store::put_if(&*context.stores, &document, bytes.clone(), seen).await?;
+                    // Whether it wrote or not: after a reply that was lost, the condition fails by its own doing.
+                    let found = store::get(&*context.stores, &document).await?;
+                    Ok(found.filter(|(found, _)| *found == bytes).and_then(|(_, meta)| meta.e_tag))
+                }
+                .boxed()
             })
             .await?;
         self.etag = saved.ok_or_else(out_of_time)?;

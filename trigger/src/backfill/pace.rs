@@ -5,6 +5,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use stepwell_pipeline::{ErrorKind, StageError, stage::Budget};
 
 /// The longest that is slept without looking whether the time is up.
@@ -93,9 +94,9 @@ impl<'a> Pace<'a> {
     }
 
     /// Makes a call until it succeeds, fails for good or was made often enough. Gives nothing where the time ran out.
-    pub(super) async fn patiently<T>(
+    pub(super) async fn patiently<'c, T>(
         &self,
-        call: impl AsyncFn() -> Result<T, StageError>,
+        call: impl Fn() -> BoxFuture<'c, Result<T, StageError>> + Send,
     ) -> Result<Option<T>, StageError> {
         let mut wait = Duration::from_secs(1);
         let mut attempt = 1;

@@ -46,6 +46,15 @@ pub struct BackfillRequest {
 }
 
 impl BackfillRequest {
+    /// What the backfill is called that the request begins or goes on with.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a request that contradicts itself.
+    pub fn backfill_id(&self) -> Result<String, StageError> {
+        let wanted = self.checked()?;
+        Ok(wanted.map(|wanted| wanted.id).or_else(|| self.id.clone()).unwrap_or_default())
+    }
+
     /// The backfill that the request would begin; nothing where it only names one.
     pub(super) fn checked(&self) -> Result<Option<Backfill>, StageError> {
         if let Some(rate) = self.rate

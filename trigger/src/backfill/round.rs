@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use object_store::ObjectMeta;
 use stepwell_pipeline::{ErrorKind, StageError, spec::CheckedSpec};
 
@@ -104,10 +104,13 @@ impl<'a> Round<'a> {
         // A listing that broke off is begun anew at the position.
         let listed = self
             .pace
-            .patiently(async || {
-                let mut listing = objects.after(after).await?;
-                let batch = listing.take(objects, count).await?;
-                Ok((listing, batch))
+            .patiently(|| {
+                async move {
+                    let mut listing = objects.after(after).await?;
+                    let batch = listing.take(objects, count).await?;
+                    Ok((listing, batch))
+                }
+                .boxed()
             })
             .await?;
         Ok(listed.map(|(fresh, batch)| {
@@ -125,15 +128,13 @@ impl<'a> Round<'a> {
         state: &mut Backfill,
     ) -> Result<bool, StageError> {
         let mut is_first = true;
-        let in_time = futures::stream::iter(batch).take_while(|_| {
+        let in_time = futures::stream::iter(batch.to_vec()).take_while(|_| {
             // The first is dealt with in any case, so that every round gets further.
             let has_time = is_first || !self.ports.context.budget.is_spent();
             is_first = false;
             std::future::ready(has_time)
         });
-        let mut fates = std::pin::pin!(
-            in_time.map(|meta| async move { (meta, self.decide(objects, meta).await) }).buffered(CONCURRENCY)
-        );
+        let mut fates = in_time.map(|meta| self.with_fate(objects, meta)).buffered(CONCURRENCY);
         let mut dealt_with = 0;
         while let Some((meta, fate)) = fates.next().await {
             let Some(fate) = fate? else { return Ok(false) };
@@ -145,11 +146,23 @@ impl<'a> Round<'a> {
         Ok(dealt_with == batch.len())
     }
 
+    fn with_fate<'s>(
+        &'s self,
+        objects: &'s Objects<'_>,
+        meta: ObjectMeta,
+    ) -> BoxFuture<'s, (ObjectMeta, Result<Option<Fate>, StageError>)> {
+        async move {
+            let fate = self.decide(objects, &meta).await;
+            (meta, fate)
+        }
+        .boxed()
+    }
+
     async fn decide(&self, objects: &Objects<'_>, meta: &ObjectMeta) -> Result<Option<Fate>, StageError> {
         if let Some(fate) = objects.passed_over(meta) {
             return Ok(Some(fate));
         }
-        match self.pace.patiently(async || objects.is_committed(meta).await).await? {
+        match self.pace.patiently(|| objects.is_committed(meta).boxed()).await? {
             None => return Ok(None),
             Some(true) => return Ok(Some(Fate::Committed)),
             Some(false) => {}
@@ -157,7 +170,7 @@ impl<'a> Round<'a> {
         if !self.pace.turn().await {
             return Ok(None);
         }
-        let started = self.pace.patiently(async || objects.start(meta).await).await?;
+        let started = self.pace.patiently(|| objects.start(meta).boxed()).await?;
         Ok(started.map(|()| Fate::Started))
     }
 }

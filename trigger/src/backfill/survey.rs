@@ -1,4 +1,5 @@
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, future::BoxFuture};
+use object_store::ObjectMeta;
 use serde::Serialize;
 use stepwell_pipeline::{StageError, store};
 
@@ -57,14 +58,8 @@ pub async fn survey(
     let mut listing = objects.after(after.as_deref()).await?;
     loop {
         let batch = listing.take(&objects, BATCH_OBJECTS).await?;
-        let fates = futures::stream::iter(&batch).map(async |meta| {
-            if let Some(fate) = objects.passed_over(meta) {
-                return Ok(fate);
-            }
-            let is_committed = pace.patiently(async || objects.is_committed(meta).await).await?;
-            Ok::<_, StageError>(if is_committed == Some(true) { Fate::Committed } else { Fate::Started })
-        });
-        let mut fates = std::pin::pin!(fates.buffered(CONCURRENCY));
+        let mut fates =
+            futures::stream::iter(batch.clone()).map(|meta| fate(&objects, &pace, meta)).buffered(CONCURRENCY);
         let mut keys = batch.iter().map(|meta| meta.location.to_string());
         while let Some(fate) = fates.next().await {
             let (fate, key) = (fate?, keys.next().unwrap_or_default());
@@ -79,4 +74,15 @@ pub async fn survey(
             return Ok(Survey { backfill: state, after, counts_so_far, first_keys });
         }
     }
+}
+
+fn fate<'s>(objects: &'s Objects<'_>, pace: &'s Pace<'_>, meta: ObjectMeta) -> BoxFuture<'s, Result<Fate, StageError>> {
+    async move {
+        if let Some(fate) = objects.passed_over(&meta) {
+            return Ok(fate);
+        }
+        let is_committed = pace.patiently(|| objects.is_committed(&meta).boxed()).await?;
+        Ok(if is_committed == Some(true) { Fate::Committed } else { Fate::Started })
+    }
+    .boxed()
 }

@@ -15,7 +15,7 @@ use super::{Redrive, Understood, understand};
 const INVISIBLE_SECONDS: u32 = 300;
 /// The most messages that are looked at. A queue has 120,000 in flight at most (SQS Developer Guide, "Amazon SQS
 /// standard queue quotas").
-const LETTERS_MAX: usize = 110_000;
+pub const LETTERS_MAX: usize = 110_000;
 
 /// Which messages are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,23 +82,20 @@ impl<'a> Letters<'a> {
     /// # Errors
     /// What the queue says.
     pub async fn next(&mut self) -> Result<Vec<(DeadLetter, String)>, StageError> {
-        while self.seen.len() < LETTERS_MAX {
-            let received = self.queue.receive(INVISIBLE_SECONDS).await?;
-            if received.is_empty() {
-                break;
-            }
-            let mut new = Vec::with_capacity(received.len());
-            for received in received {
-                if self.seen.insert(self.hasher.hash_one(&received.letter.id)) {
-                    new.push((received.letter, received.receipt));
-                } else {
-                    self.held.push(received.receipt);
-                }
-            }
-            // All known: the hidden begin to show again, and there is nothing beyond.
-            return Ok(new);
+        if self.seen.len() >= LETTERS_MAX {
+            return Ok(Vec::new());
         }
-        Ok(Vec::new())
+        let received = self.queue.receive(INVISIBLE_SECONDS).await?;
+        let mut new = Vec::with_capacity(received.len());
+        for received in received {
+            if self.seen.insert(self.hasher.hash_one(&received.letter.id)) {
+                new.push((received.letter, received.receipt));
+            } else {
+                self.held.push(received.receipt);
+            }
+        }
+        // Where all are known, the hidden begin to show again, and there is nothing beyond.
+        Ok(new)
     }
 
     /// Keeps a message hidden until [`Letters::release`], so that it does not come again.
