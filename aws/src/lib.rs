@@ -17,4 +17,4 @@ pub use s3::{S3Links, S3Store, S3Stores};
 pub use serve::{NotifyPorts, Raised, TriggerPorts, serve};
 pub use sfn::{FailedExecution, SfnExecutions};
 pub use sns::SnsNotifier;
-pub use sqs::SqsQueue;
+pub use sqs::{SqsDeadLetters, SqsQueue};

@@ -1,7 +1,10 @@
 //! The queues of a deployment over SQS.
 
+mod dead;
+
 use async_trait::async_trait;
 use aws_sdk_sqs::{Client, types::MessageAttributeValue};
+pub use dead::SqsDeadLetters;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     queue::{DeathCause, Queue},

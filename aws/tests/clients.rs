@@ -7,9 +7,10 @@ mod service;
 use http::{Answer, Server};
 use serde_json::json;
 use service::{config, form_fields};
-use stepwell_aws::{SfnExecutions, SnsNotifier};
+use stepwell_aws::{SfnExecutions, SnsNotifier, SqsDeadLetters};
 use stepwell_pipeline::{
     ErrorKind,
+    dead_letter::DeadLetters,
     execution::{Executions, Started},
     notice::{Notice, Notifier, Outcome},
     request::RunRequest,
@@ -133,4 +134,82 @@ async fn a_service_that_does_not_answer_may_come_back() {
     let error = executions(&server).await.start("name-1", &request()).await.expect_err("no answer");
     assert_eq!(error.kind(), ErrorKind::TargetUnavailable);
     assert!(error.report().len() > "cannot start execution name-1 of arn:machine: the service gave no answer".len());
+}
+
+fn sqs_answer(body: &serde_json::Value) -> Option<Answer> {
+    Some(Answer::new(200, body.to_string()).with("content-type", "application/x-amz-json-1.0"))
+}
+
+#[tokio::test]
+async fn dead_letters_come_with_all_that_is_known_of_them() {
+    let server = Server::start(|_| {
+        sqs_answer(&json!({"Messages": [{
+            "MessageId": "id-1",
+            "ReceiptHandle": "receipt-1",
+            "Body": "{}",
+            "Attributes": {
+                "SentTimestamp": "1700000000123",
+                "ApproximateReceiveCount": "6",
+                "DeadLetterQueueSourceArn": "arn:aws:sqs:us-east-2:123456789012:events",
+            },
+            "MessageAttributes": {"error": {"DataType": "String", "StringValue": "NoPipeline"}},
+        }]}))
+    });
+    let queue = SqsDeadLetters::new(
+        aws_sdk_sqs::Client::new(&config(&server).await),
+        format!("http://{}/dead", server.address),
+    );
+    let received = queue.receive(300).await.expect("received");
+    let letter = &received[0].letter;
+    assert_eq!((received.len(), received[0].receipt.as_str(), letter.id.as_str()), (1, "receipt-1", "id-1"));
+    assert_eq!((letter.sent_ms, letter.receives), (1_700_000_000_123, 6));
+    assert_eq!(letter.attributes["error"], "NoPipeline");
+    assert_eq!(letter.source_queue_arn.as_deref(), Some("arn:aws:sqs:us-east-2:123456789012:events"));
+    let body: serde_json::Value = serde_json::from_slice(&server.requests()[0].body).expect("JSON");
+    assert_eq!((&body["MaxNumberOfMessages"], &body["VisibilityTimeout"]), (&json!(10), &json!(300)));
+    assert_eq!(
+        (&body["MessageAttributeNames"], &body["MessageSystemAttributeNames"]),
+        (&json!(["All"]), &json!(["All"]))
+    );
+}
+
+#[tokio::test]
+async fn dead_letters_are_released_by_tens() {
+    let server = Server::start(|_| sqs_answer(&json!({"Successful": [], "Failed": []})));
+    let queue = SqsDeadLetters::new(
+        aws_sdk_sqs::Client::new(&config(&server).await),
+        format!("http://{}/dead", server.address),
+    );
+    let receipts: Vec<String> = (0..23).map(|number| format!("receipt-{number}")).collect();
+    queue.release(&receipts).await.expect("released");
+    let mut released = Vec::new();
+    for request in server.requests() {
+        assert_eq!(request.header("x-amz-target"), Some("AmazonSQS.ChangeMessageVisibilityBatch"));
+        let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+        let entries = body["Entries"].as_array().expect("entries");
+        assert!(entries.len() <= 10 && entries.iter().all(|entry| entry["VisibilityTimeout"] == 0));
+        released.extend(entries.iter().map(|entry| entry["ReceiptHandle"].as_str().expect("text").to_owned()));
+    }
+    assert_eq!(released, receipts);
+}
+
+#[tokio::test]
+async fn refusals_of_the_dead_letter_queue_have_their_kind() {
+    for (status, name, kind) in [
+        (400, "com.amazonaws.sqs#RequestThrottled", ErrorKind::Throttled),
+        (500, "com.amazonaws.sqs#InternalFailure", ErrorKind::TargetUnavailable),
+        (403, "com.amazonaws.sqs#AccessDenied", ErrorKind::AccessDenied),
+    ] {
+        let server = Server::start(move |_| Some(sfn_error(status, name)));
+        let client = aws_sdk_sqs::Client::new(&config(&server).await);
+        let queue = SqsDeadLetters::new(client, format!("http://{}/dead", server.address));
+        for error in [
+            queue.receive(1).await.expect_err("refused"),
+            queue.release(&["receipt".into()]).await.expect_err("refused"),
+            queue.delete("receipt").await.expect_err("refused"),
+            queue.count().await.expect_err("refused"),
+        ] {
+            assert_eq!(error.kind(), kind, "{name}: {}", error.report());
+        }
+    }
 }

@@ -1,6 +1,12 @@
 //! The commands and what they are given.
 
+#[cfg(feature = "aws")]
+mod backfill;
 mod check;
+#[cfg(feature = "aws")]
+mod deployed;
+#[cfg(feature = "aws")]
+mod dlq;
 mod infer;
 mod replay;
 mod run;
@@ -27,6 +33,13 @@ enum Command {
     Infer(infer::InferArguments),
     /// Runs a run again: finished stages are not repeated.
     Replay(replay::ReplayArguments),
+    /// Loads objects on AWS that are there already, no faster than a rate.
+    #[cfg(feature = "aws")]
+    Backfill(backfill::BackfillArguments),
+    /// Looks at the dead letters of a deployment on AWS, and redrives them.
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// Prints the JSON Schema of pipeline specs, for editors.
     Schema,
 }
@@ -73,6 +86,10 @@ impl Arguments {
             Command::Check(arguments) => check::check(arguments).await,
             Command::Infer(arguments) => infer::run(&arguments).await,
             Command::Replay(arguments) => replay::replay(arguments).await,
+            #[cfg(feature = "aws")]
+            Command::Backfill(arguments) => backfill::backfill(arguments).await,
+            #[cfg(feature = "aws")]
+            Command::Dlq(command) => dlq::dlq(command).await,
             Command::Schema => {
                 println!("{:#}", stepwell_pipeline::spec::json_schema());
                 Ok(ExitCode::SUCCESS)

@@ -73,3 +73,60 @@ impl Progress for Lines {
         }
     }
 }
+
+/// One line for a backfill on standard error, moving on a terminal; else nothing until it is done.
+#[cfg(feature = "aws")]
+#[derive(Debug)]
+pub(crate) struct Position {
+    bar: ProgressBar,
+    begun: Instant,
+    /// The executions that were started before, and whether anything moved.
+    first: Mutex<Option<u64>>,
+}
+
+#[cfg(feature = "aws")]
+impl Position {
+    pub(crate) fn new(is_hidden: bool) -> Self {
+        let moving = !is_hidden && std::io::stderr().is_terminal();
+        let target = if moving { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, begun: Instant::now(), first: Mutex::new(None) }
+    }
+
+    /// Whether the backfill got any further.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Says so many words instead.
+    pub(crate) fn say(&self, message: String) {
+        self.bar.set_message(message);
+        self.bar.tick();
+    }
+
+    /// Removes the line.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(feature = "aws")]
+impl stepwell_trigger::backfill::Watch for Position {
+    fn advanced(&self, state: &stepwell_trigger::backfill::Backfill, rate: f64) {
+        let counts = &state.counts;
+        let first = *self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(counts.started);
+        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+        let per_second = (counts.started - first) as f64 / seconds;
+        let throttled = if rate > 0.0 && rate < state.rate { ", slowed down by the service" } else { "" };
+        self.say(format!(
+            "{} listed  {} skipped  {} started  {per_second:.1}/s{throttled}  {}",
+            HumanCount(counts.listed),
+            HumanCount(counts.skipped()),
+            HumanCount(counts.started),
+            state.after.as_deref().unwrap_or_default()
+        ));
+    }
+}

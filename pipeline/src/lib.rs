@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod current;
+pub mod dead_letter;
 pub mod error;
 pub mod execution;
 pub mod failure;

@@ -2,8 +2,9 @@
 //! state machine, named after what they do, so that whatever comes twice starts nothing twice.
 #![cfg_attr(test, allow(clippy::expect_used, reason = "tests fail by panicking"))]
 
-mod backfill;
+pub mod backfill;
 mod batches;
+pub mod dead_letter;
 mod delivery;
 mod envelope;
 mod events;

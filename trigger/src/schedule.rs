@@ -34,9 +34,9 @@ use crate::{
 /// "2026-11-21T06:00"}`, a time on the clock of the schedule's zone.
 #[derive(Debug, Deserialize)]
 pub(crate) struct OccurrenceRequest {
-    pipeline: String,
+    pub(crate) pipeline: String,
     #[serde(with = "local_time")]
-    occurrence: NaiveDateTime,
+    pub(crate) occurrence: NaiveDateTime,
 }
 
 /// Starts the batches that are due.

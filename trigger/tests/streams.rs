@@ -40,6 +40,7 @@ impl World {
             queue: Arc::new(Queues(Arc::clone(&dead), line.clone())),
             links: Arc::new(MemoryLinks),
             events_queue: "events".to_owned(),
+            receives_max: 5,
             running_max: None,
         };
         Self { stores, line, dead, ports }
