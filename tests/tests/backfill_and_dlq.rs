@@ -9,11 +9,12 @@ use std::{
 };
 
 use aws_sdk_s3::primitives::ByteStream;
+use hyper::Method;
 use serde_json::{Value, json};
-use stepwell_tests::{api::Endpoint, block_on, moto::Moto, until, workspace};
+use stepwell_tests::{api::Endpoint, block_on, deploy, flights, moto::Moto, until, workspace};
 
 static MOTO: LazyLock<Moto> = LazyLock::new(|| {
-    let folder = workspace::scratch("backfill");
+    let folder = workspace::scratch("backfill-and-dlq");
     // Nothing here calls a function.
     block_on(Moto::start(Moto::choose_address(), 9, &folder))
 });
@@ -51,21 +52,20 @@ async fn executions(endpoint: &Endpoint, machine: &str) -> BTreeMap<String, Valu
     found
 }
 
-fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+fn command(endpoint: &Endpoint, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(workspace::binary("stepwell"));
-    let address = format!("http://{}", MOTO.address);
     command
         .args(arguments)
         .env_clear()
-        .envs([("AWS_ENDPOINT_URL", address.as_str()), ("AWS_REGION", "us-east-1"), ("NO_PROXY", "*")])
+        .envs([("AWS_ENDPOINT_URL", endpoint.0.as_str()), ("AWS_REGION", "us-east-1"), ("NO_PROXY", "*")])
         .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
         .envs(variables.iter().copied());
     command
 }
 
 /// How a command ends: its exit code, what it says and what it complains of.
-fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let output = command(arguments, variables).stdin(Stdio::null()).output().expect("the command runs");
+fn run(endpoint: &Endpoint, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let output = command(endpoint, arguments, variables).stdin(Stdio::null()).output().expect("the command runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -103,7 +103,7 @@ fn a_backfill_that_is_killed_goes_on() {
         let variables = [("STATE_MACHINE_ARN", machine.as_str()), ("WORK_BUCKET", "work-1"), ("LAKE_BUCKET", "lake-1")];
         let arguments = ["backfill", "s3://past/in/20", "--pipeline", "sales"];
 
-        let (code, shown, errors) = run(&[&arguments[..], &["--dry-run"]].concat(), &variables);
+        let (code, shown, errors) = run(endpoint, &[&arguments[..], &["--dry-run"]].concat(), &variables);
         assert_eq!(code, Some(0), "{errors}");
         assert!(
             shown.starts_with(&format!("{FILES} of 1,111 objects would be started, in 3s at 25 per second")),
@@ -116,7 +116,7 @@ fn a_backfill_that_is_killed_goes_on() {
         assert!(executions(endpoint, &machine).await.is_empty(), "a dry run starts nothing");
 
         let slow = [&arguments[..], &["--rate", "10"]].concat();
-        let child = command(&slow, &variables).stdout(Stdio::null()).spawn().expect("it starts");
+        let child = command(endpoint, &slow, &variables).stdout(Stdio::null()).spawn().expect("it starts");
         until("some executions", Duration::from_secs(60), async || {
             (executions(endpoint, &machine).await.len() >= 5).then_some(())
         })
@@ -125,7 +125,8 @@ fn a_backfill_that_is_killed_goes_on() {
         let begun = executions(endpoint, &machine).await.len();
         assert!(begun < FILES, "it was killed in the middle: {begun}");
 
-        let (code, shown, errors) = run(&[&arguments[..], &["--rate", "1000", "--json"]].concat(), &variables);
+        let (code, shown, errors) =
+            run(endpoint, &[&arguments[..], &["--rate", "1000", "--json"]].concat(), &variables);
         assert_eq!(code, Some(0), "{errors}");
         let state: Value = serde_json::from_str(&shown).expect("JSON");
         let counts = &state["counts"];
@@ -141,12 +142,12 @@ fn a_backfill_that_is_killed_goes_on() {
         let input = started.values().next().expect("there are some");
         assert!(input["etag"].is_string() && input["pipeline"] == "sales" && input["size"] == 4, "{input}");
 
-        let (code, shown, _) = run(&arguments, &variables);
+        let (code, shown, _) = run(endpoint, &arguments, &variables);
         assert!(code == Some(0) && shown.contains("is done already"), "{shown}");
-        let (code, _, errors) = run(&arguments, &[]);
+        let (code, _, errors) = run(endpoint, &arguments, &[]);
         assert_eq!(code, Some(2), "{errors}");
         assert!(errors.contains("--state-machine or STATE_MACHINE_ARN, --work-bucket or WORK_BUCKET"), "{errors}");
-        let (code, _, errors) = run(&["backfill", "s3://past/out/", "--pipeline", "sales"], &variables);
+        let (code, _, errors) = run(endpoint, &["backfill", "s3://past/out/", "--pipeline", "sales"], &variables);
         assert!(code == Some(2) && errors.contains("no key that begins with `out/` fits"), "{errors}");
     });
 }
@@ -205,7 +206,7 @@ fn dead_letters_are_listed_explained_and_redriven() {
         .await;
         let variables = [("DEAD_EVENTS_QUEUE_URL", dead.as_str()), ("EVENTS_QUEUE_URL", events.as_str())];
 
-        let (code, shown, errors) = run(&["dlq", "list", "--json"], &variables);
+        let (code, shown, errors) = run(endpoint, &["dlq", "list", "--json"], &variables);
         assert_eq!(code, Some(0), "{errors}");
         let groups: Value = serde_json::from_str(&shown).expect("JSON");
         let count = |error: &str| {
@@ -217,30 +218,90 @@ fn dead_letters_are_listed_explained_and_redriven() {
         assert_eq!(count("FunctionError"), (json!(1), json!(0)), "{shown}");
         assert_eq!(count("ReceivedTooOften"), (json!(1), json!(1)), "{shown}");
         assert_eq!(visible(endpoint, &dead).await, 28, "all can be seen again");
-        let (_, shown, _) = run(&["dlq", "list"], &variables);
+        let (_, shown, _) = run(endpoint, &["dlq", "list"], &variables);
         assert!(shown.starts_with("     23  NoPipeline  pipeline sales  the oldest "), "{shown}");
 
-        let (code, shown, errors) = run(&["dlq", "explain", "--error", "NoPipeline"], &variables);
+        let (code, shown, errors) = run(endpoint, &["dlq", "explain", "--error", "NoPipeline"], &variables);
         assert_eq!(code, Some(0), "{errors}");
         for words in ["s3://landing/in/", "push a spec whose `match` fits", "sends it to the events queue"] {
             assert!(shown.contains(words), "{words}: {shown}");
         }
-        let (_, shown, _) = run(&["dlq", "explain", "--error", "FunctionError"], &variables);
+        let (_, shown, _) = run(endpoint, &["dlq", "explain", "--error", "FunctionError"], &variables);
         assert!(shown.contains("500 records of shardId-000000000001") && shown.contains("leaves it here"), "{shown}");
 
-        let (code, _, errors) = run(&["dlq", "redrive", "--error", "NoPipelin"], &variables);
+        let (code, _, errors) = run(endpoint, &["dlq", "redrive", "--error", "NoPipelin"], &variables);
         assert!(code == Some(2) && errors.contains("did you mean NoPipeline?"), "{errors}");
         let redrive = ["dlq", "redrive", "--pipeline", "sales", "--rate", "1000"];
-        let (code, _, errors) = run(&redrive, &variables);
+        let (code, _, errors) = run(endpoint, &redrive, &variables);
         assert!(code == Some(0) && errors.contains("23 would be redriven; do it with --yes"), "{errors}");
         assert_eq!((visible(endpoint, &dead).await, visible(endpoint, &events).await), (28, 0));
-        let (code, shown, errors) = run(&[&redrive[..], &["--yes"]].concat(), &variables);
+        let (code, shown, errors) = run(endpoint, &[&redrive[..], &["--yes"]].concat(), &variables);
         assert_eq!(code, Some(0), "{errors}");
         assert_eq!(shown, "23 sent to events\n5 others stay\n");
         assert_eq!((visible(endpoint, &dead).await, visible(endpoint, &events).await), (5, 23));
-        let (_, shown, _) = run(&["dlq", "redrive", "--yes", "--json"], &variables);
+        let (_, shown, _) = run(endpoint, &["dlq", "redrive", "--yes", "--json"], &variables);
         let redriven: Value = serde_json::from_str(&shown).expect("JSON");
         // Of the three alike one was sent; the others look like it come back.
         assert_eq!(redriven, json!({"sent": 2, "left": 3, "others": 0}));
+    });
+}
+
+/// The whole way without a shell: the message, the function whose time is not enough, its messages to itself, and runs
+/// that load what was there.
+#[test]
+fn a_detached_backfill_goes_on_by_itself() {
+    const FILES: usize = 12;
+    let ministack = &block_on(deploy::on_ministack("backfill-detached"));
+    let endpoint = &ministack.endpoint;
+    block_on(async {
+        ministack.push_pipeline("past").await;
+        for number in 0..FILES {
+            ministack.put(&ministack.uploads, &format!("past/{number:02}.csv"), flights::slice(20 + number)).await;
+        }
+        let listing = endpoint.rest("lambda", Method::GET, "/2015-03-31/functions/", &json!({})).await;
+        let functions = listing["Functions"].as_array().expect("functions can be listed");
+        let names = functions.iter().map(|function| function["FunctionName"].as_str().unwrap_or_default());
+        let trigger = names.into_iter().find(|name| name.to_lowercase().contains("trigger")).expect("there is one");
+        let path = format!("/2015-03-31/functions/{trigger}/configuration");
+        endpoint.rest("lambda", Method::PUT, &path, &json!({"Timeout": 4})).await;
+
+        let events = ministack.events_queue.as_deref().expect("ministack has events");
+        let objects = format!("s3://{}/past/", ministack.uploads);
+        let arguments = ["backfill", &objects, "--pipeline", "past", "--rate", "2", "--detach", "--json"];
+        let (code, shown, errors) = run(endpoint, &arguments, &[("EVENTS_QUEUE_URL", events)]);
+        assert_eq!(code, Some(0), "{errors}");
+        let sent: Value = serde_json::from_str(&shown).expect("JSON");
+        let key = format!("backfills/{}.json", sent["id"].as_str().expect("an id"));
+        let state = until("the end of the backfill", Duration::from_secs(120), async || {
+            let object = endpoint.s3().get_object().bucket(&ministack.work).key(&key).send().await.ok()?;
+            let bytes = object.body.collect().await.expect("a body").into_bytes();
+            let state: Value = serde_json::from_slice(&bytes).expect("JSON");
+            (state["done"] == true).then_some(state)
+        })
+        .await;
+        assert_eq!(
+            (&state["counts"]["started"], &state["counts"]["listed"]),
+            (&json!(FILES), &json!(FILES)),
+            "{state}"
+        );
+        assert!(state["round"].as_u64().is_some_and(|rounds| rounds >= 1), "it took more than one call: {state}");
+        let executions = ministack.executions("past-").await;
+        assert_eq!(executions.len(), FILES, "each once");
+        for arn in executions {
+            let finished = ministack.finished(&arn, Duration::from_secs(180)).await;
+            assert_eq!(finished.status, "SUCCEEDED", "{finished:?}");
+        }
+
+        // What is committed is skipped, by whatever it was brought.
+        let arguments = ["backfill", &objects, "--pipeline", "past", "--id", "once-more", "--json"];
+        let variables = [
+            ("STATE_MACHINE_ARN", ministack.state_machine.as_str()),
+            ("WORK_BUCKET", ministack.work.as_str()),
+            ("LAKE_BUCKET", ministack.lake.as_str()),
+        ];
+        let (code, shown, errors) = run(endpoint, &arguments, &variables);
+        assert_eq!(code, Some(0), "{errors}");
+        let state: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!((&state["counts"]["committed"], &state["counts"]["started"]), (&json!(FILES), &json!(0)), "{state}");
     });
 }
