@@ -15,6 +15,7 @@ mod upload;
 
 use std::sync::Arc;
 
+pub use job::openapi;
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     StageError,
@@ -88,10 +89,15 @@ async fn handle(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result
             Ok(json!({ "tick": moment.to_rfc3339() }))
         }
         Pathway::Ended(execution) => {
-            slots::ended(ports, &execution).await?;
+            let outcomes = [slots::ended(ports, &execution).await, job::ended(ports, &execution).await];
+            outcomes.into_iter().collect::<Result<(), _>>()?;
             Ok(json!({ "ended": execution }))
         }
         Pathway::Backfill(request) => backfill::advance(ports, router, &request).await,
+        Pathway::Job(id) => {
+            job::look_again(ports, &id).await?;
+            Ok(json!({ "job": id }))
+        }
         Pathway::Nothing => Ok(json!({ "executions": [] })),
     }
 }

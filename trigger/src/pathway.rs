@@ -14,6 +14,8 @@ pub(crate) enum Pathway {
     Ended(String),
     /// Objects that are there already are to be loaded: `{"backfill": {…}}`.
     Backfill(BackfillRequest),
+    /// The job of that id is to be looked at: `{"job": "…"}`, as the dead letter of a stuck job has it.
+    Job(String),
     /// Nothing that starts anything.
     Nothing,
 }
@@ -29,6 +31,9 @@ impl Pathway {
         }
         if let Some(request) = event.get("backfill") {
             return Ok(Self::Backfill(handoff::parse(request)?));
+        }
+        if let Some(id) = event.get("job").and_then(Value::as_str) {
+            return Ok(Self::Job(id.to_owned()));
         }
         if event.get("detail-type").and_then(Value::as_str) == Some("Step Functions Execution Status Change") {
             let status = event.pointer("/detail/status").and_then(Value::as_str);

@@ -5,7 +5,7 @@ use stepwell_pipeline::{
     spec::{Catalog, CheckedSpec},
 };
 
-use crate::{Ports, slots};
+use crate::{Ports, job, slots};
 
 /// Sends objects to the pipelines that want them.
 pub(crate) struct Router<'a> {
@@ -44,6 +44,9 @@ impl<'a> Router<'a> {
     /// Starts an execution for each pipeline that fits one object, whatever becomes of the others; gives their names.
     async fn start(&mut self, request: &RunRequest) -> Result<Vec<String>, StageError> {
         let ports = self.ports;
+        if let Some(name) = job::claim(ports, request).await? {
+            return Ok(vec![name]);
+        }
         let catalog = self.catalog().await?;
         let fitting = catalog.fitting(&request.key);
         if fitting.is_empty() {

@@ -62,6 +62,11 @@ impl Catalog {
         catalog
     }
 
+    /// The specs that are valid.
+    pub fn specs(&self) -> &[CheckedSpec] {
+        &self.specs
+    }
+
     /// The specs whose `match` fits a key.
     pub fn fitting(&self, key: &str) -> Vec<&CheckedSpec> {
         self.specs.iter().filter(|spec| spec.match_glob.fits(key)).collect()
