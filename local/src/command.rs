@@ -10,10 +10,13 @@ mod dlq;
 mod infer;
 mod replay;
 mod run;
+mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::run::carry_out;
 
 /// Runs ETL pipelines on this machine, through the same state machine and stages as on AWS.
 #[derive(Debug, Parser)]
@@ -40,6 +43,10 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
+    /// Watches a landing folder and runs what arrives, and takes jobs over HTTP.
+    Serve(serve::ServeArguments),
+    /// Prints the OpenAPI document of the jobs API.
+    Openapi,
     /// Prints the JSON Schema of pipeline specs, for editors.
     Schema,
 }
@@ -90,6 +97,11 @@ impl Arguments {
             Command::Backfill(arguments) => backfill::backfill(arguments).await,
             #[cfg(feature = "aws")]
             Command::Dlq(command) => dlq::dlq(command).await,
+            Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Openapi => {
+                println!("{:#}", stepwell_trigger::openapi());
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Schema => {
                 println!("{:#}", stepwell_pipeline::spec::json_schema());
                 Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
@@ -176,8 +176,15 @@ impl ObjectStore for DirectoryStore {
         self.files.delete_stream(locations)
     }
 
+    /// In the order of the keys, as S3 lists them.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.files.list(prefix)
+        let listed = self.files.list(prefix);
+        let sorted = async move {
+            let mut metas: Vec<ObjectMeta> = listed.try_collect().await?;
+            metas.sort_by(|one, other| one.location.cmp(&other.location));
+            Ok(futures::stream::iter(metas).map(Ok))
+        };
+        sorted.try_flatten_stream().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

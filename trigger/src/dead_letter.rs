@@ -155,6 +155,7 @@ fn subjects(pathway: &Pathway) -> Vec<String> {
             Some(id) => format!("the backfill {id}"),
             None => format!("a backfill of s3://{}/{}", request.bucket, request.prefix),
         }],
+        Pathway::Job(id) => vec![format!("the job {id}")],
         Pathway::Nothing => Vec::new(),
     }
 }

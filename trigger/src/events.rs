@@ -4,7 +4,7 @@ use serde_json::Value;
 use stepwell_pipeline::{ErrorKind, StageError};
 use tracing::{error, warn};
 
-use crate::{Ports, delivery::Message, envelope, failure::Failures, handle, pathway::Pathway, route::Router, slots};
+use crate::{Ports, delivery::Message, ended, envelope, failure::Failures, handle, pathway::Pathway, route::Router};
 
 /// Handles messages of the events queue. Gives the ids of those that are to come again.
 pub(crate) async fn handle_all(ports: &Ports, messages: Vec<Message>) -> Vec<String> {
@@ -37,12 +37,12 @@ async fn ended_at_once(ports: &Ports, messages: Vec<Message>) -> (Vec<Message>, 
     if executions.len() < 2 {
         return (messages, Vec::new());
     }
-    match slots::ended(ports, &executions).await {
+    match ended(ports, &executions).await {
         Err(error) if !error.kind().is_transient() => (messages, Vec::new()),
         outcome => {
-            let (ended, others): (Vec<_>, Vec<_>) =
+            let (handled, others): (Vec<_>, Vec<_>) =
                 messages.into_iter().partition(|message| execution(message).is_some());
-            let again = outcome.is_err().then(|| ended.into_iter().map(|message| message.id));
+            let again = outcome.is_err().then(|| handled.into_iter().map(|message| message.id));
             (others, again.into_iter().flatten().collect())
         }
     }

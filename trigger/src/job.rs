@@ -1,23 +1,63 @@
-//! Jobs over HTTP.
+//! Jobs over HTTP: an object, or an upload that is yet to come, through a pipeline, with an id to ask by.
+//!
+//! A job is one document in the work bucket, changed by conditional writes alone. Its id begins with the time that is left
+//! to a far moment, so that a listing gives the newest first; its execution's name holds its id, so that neither needs an
+//! index of the other.
+
+mod api;
+mod create;
+mod document;
+mod http;
+mod list;
+mod look;
+mod openapi;
+mod problem;
+mod result;
+mod stuck;
+mod upload;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::{Value, json};
+pub(crate) use http::HttpRequest;
+pub(crate) use look::{ended, look_again};
+pub use openapi::openapi;
+use serde_json::Value;
 use stepwell_pipeline::StageError;
+pub(crate) use stuck::tick;
+use tracing::error;
+pub(crate) use upload::claim;
 
+use self::{
+    http::{Response, Route},
+    problem::Problem,
+};
 use crate::Ports;
 
-/// A request as API Gateway sends it (API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs",
-/// payload format version 2.0).
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct HttpRequest {}
-
-/// Answers a request.
-pub(crate) async fn respond(_ports: &Ports, _request: HttpRequest) -> Result<Value, StageError> {
-    Ok(json!({ "statusCode": 404 }))
+/// Answers a request. What goes wrong becomes an answer, too, of status 500 or 503.
+pub(crate) async fn respond(ports: &Ports, request: HttpRequest) -> Result<Value, StageError> {
+    let answer = match Route::of(&request) {
+        Ok(route) => carry_out(ports, &request, route).await,
+        Err(problem) => Err(problem),
+    };
+    let response = answer.unwrap_or_else(|problem| {
+        if problem.status >= 500 {
+            error!(problem = problem.title, detail = problem.detail, "request failed");
+        }
+        problem.into()
+    });
+    Ok(response.into_event())
 }
 
-/// Ends the jobs that are stuck.
-pub(crate) async fn tick(_ports: &Ports, _now: DateTime<Utc>) -> Result<(), StageError> {
-    Ok(())
+async fn carry_out(ports: &Ports, request: &HttpRequest, route: Route) -> Result<Response, Problem> {
+    match route {
+        Route::Create => create::create(ports, request).await,
+        Route::List => list::list(ports, request).await,
+        Route::Show(id) => look::show(ports, request, &id).await,
+        Route::Result(id) => result::result(ports, request, &id).await,
+        Route::OpenApi => Ok(Response::json(200, &openapi())),
+    }
+}
+
+/// The moment that a context's clock shows.
+fn now(ports: &Ports) -> DateTime<Utc> {
+    (ports.context.now)().into()
 }

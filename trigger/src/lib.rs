@@ -22,6 +22,7 @@ mod upload;
 
 use std::sync::Arc;
 
+pub use job::openapi;
 use serde_json::{Value, json};
 use stepwell_pipeline::{StageError, execution::Executions, link::Links, queue::Queue, stage::StageContext};
 
@@ -110,7 +111,7 @@ async fn handle_one(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Re
             failures.or_done(json!({ "tick": moment.to_rfc3339() }))
         }
         Pathway::Ended(execution) => {
-            slots::ended(ports, std::slice::from_ref(&execution)).await?;
+            ended(ports, std::slice::from_ref(&execution)).await?;
             Ok(json!({ "ended": execution }))
         }
         Pathway::Start(waiting) => {
@@ -119,8 +120,21 @@ async fn handle_one(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Re
         }
         Pathway::Backfill(request) => Ok(backfill::advance(ports, router, &request).await?),
         Pathway::Occurrence(request) => Ok(json!({ "executions": schedule::load(ports, router, &request).await? })),
+        Pathway::Job(id) => {
+            job::look_again(ports, &id).await?;
+            Ok(json!({ "job": id }))
+        }
         Pathway::Nothing => Ok(json!({ "executions": [] })),
     }
+}
+
+/// Tells whoever waits for it that executions ended.
+async fn ended(ports: &Ports, executions: &[String]) -> Result<(), StageError> {
+    let mut outcome = slots::ended(ports, executions).await;
+    for execution in executions {
+        outcome = outcome.and(job::ended(ports, execution).await);
+    }
+    outcome
 }
 
 fn failures(again: Vec<String>) -> Value {

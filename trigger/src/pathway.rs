@@ -19,6 +19,8 @@ pub(crate) enum Pathway {
     Backfill(BackfillRequest),
     /// A scheduled batch is to be loaded now: `{"schedule": {…}}`.
     Occurrence(OccurrenceRequest),
+    /// The job of that id is to be looked at: `{"job": "…"}`, as the dead letter of a stuck job has it.
+    Job(String),
     /// Nothing that starts anything.
     Nothing,
 }
@@ -40,6 +42,9 @@ impl Pathway {
         }
         if let Some(request) = event.get("schedule") {
             return Ok(Self::Occurrence(handoff::parse(request)?));
+        }
+        if let Some(id) = event.get("job").and_then(Value::as_str) {
+            return Ok(Self::Job(id.to_owned()));
         }
         if event.get("detail-type").and_then(Value::as_str) == Some("Step Functions Execution Status Change") {
             let status = event.pointer("/detail/status").and_then(Value::as_str);

@@ -10,7 +10,7 @@ use tracing::{debug, error, info};
 use crate::{
     Ports,
     failure::Failures,
-    gather,
+    gather, job,
     look::{Fit, Look},
     slots,
 };
@@ -59,6 +59,11 @@ impl<'a> Router<'a> {
     /// Sends one object to each pipeline that wants it, whatever becomes of the others.
     async fn start(&mut self, request: &RunRequest) -> (Vec<String>, Failures) {
         let ports = self.ports;
+        match job::claim(ports, request).await {
+            Ok(Some(name)) => return (vec![name], Failures::default()),
+            Ok(None) => {}
+            Err(error) => return (Vec::new(), error.into()),
+        }
         let mut names = Vec::new();
         let (wanting, mut failures) = match self.catalog().await {
             Ok(catalog) => wanting(ports, catalog, request).await,

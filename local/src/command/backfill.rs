@@ -138,6 +138,8 @@ async fn ports(arguments: BackfillArguments, bucket: &str) -> Result<Ports, Comm
         events_queue: events_url.rsplit('/').next().unwrap_or_default().to_owned(),
         queue: Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&config), events_url, String::new())),
         links: Arc::new(S3Links::new(sdk::s3_client(&config))),
+        // It reads no messages.
+        receives_max: 1,
         running_max,
     })
 }

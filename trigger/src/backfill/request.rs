@@ -128,6 +128,14 @@ pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// Refuses what would look through a bucket in vain.
 pub(super) fn can_reach(spec: &CheckedSpec, state: &Backfill) -> Result<(), StageError> {
+    if spec.schedule.is_some() {
+        let message = format!(
+            "the pipeline `{}` loads batches by `schedule`; send {{\"schedule\": {{\"pipeline\": …, \"occurrence\": …}}}} to the \
+             events queue to load one again",
+            spec.name()
+        );
+        return Err(invalid(message));
+    }
     if spec.match_glob.may_fit_below(&state.prefix) {
         return Ok(());
     }
