@@ -14,7 +14,7 @@ use stepwell_trigger::Ports;
 use super::world::{RECEIVES_MAX, World, bridge, by_sns, notification, spec};
 
 fn fails(world: &World, pipeline: &str, key: &str, times: u32, kind: ErrorKind) {
-    world.machine.failures.lock().unwrap().insert((pipeline.into(), key.into()), (times, Some(kind)));
+    world.machine.failures.lock().unwrap().insert((pipeline.into(), key.into()), (times, kind));
 }
 
 async fn world() -> World {
