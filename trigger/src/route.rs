@@ -134,6 +134,9 @@ async fn wanting<'c>(ports: &Ports, catalog: &'c Catalog, request: &RunRequest) 
         let object = ObjectRef::new(&request.bucket, &request.key);
         let message = format!("no pipeline wants {object}, whose key fits: {}", misfits.join("; "));
         failures.push(None, StageError::new(ErrorKind::NoPipeline, message));
+        for wrong in catalog.wrong().iter().filter(|wrong| wrong.match_glob.is_none()) {
+            failures.push(wrong.pipeline.as_deref(), wrong.errors.clone().into());
+        }
     }
     (wanting, failures)
 }

@@ -11,12 +11,9 @@ pub(super) fn first(spec: &CheckedSpec, format: Format, text: &str, is_whole: bo
     let tokeniser = Tokeniser::new(&dialect).map_err(|error| Unread::Unreadable(error.to_string()))?;
     let mut index = Index::new();
     tokeniser.index(table.as_bytes(), is_whole, &mut index);
-    let fields = |record: usize| {
-        let fields = (index.first_fields()[record + 1] - index.first_fields()[record]) as usize;
-        (0..fields).map(move |field| field)
-    };
     let values = |record: usize| -> Vec<String> {
-        fields(record).map(|field| unquoted(&dialect, index.field(table.as_bytes(), record, field))).collect()
+        let fields = (index.first_fields()[record + 1] - index.first_fields()[record]) as usize;
+        (0..fields).map(|field| unquoted(&dialect, index.field(table.as_bytes(), record, field))).collect()
     };
     let record = usize::from(csv.header);
     if index.records() <= record {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use stepwell_pipeline::ErrorKind;
 
-use super::world::{RECEIVES_MAX, World, bridge, by_sns, by_sns_directly, fixture, notification, spec};
+use super::world::{Place, RECEIVES_MAX, World, bridge, by_sns, by_sns_directly, fixture, notification, spec};
 
 /// What becomes of one object, or of what should be one.
 #[derive(Clone, Debug)]
@@ -158,7 +159,7 @@ fn messages() -> impl Strategy<Value = Vec<Wrapped>> {
 }
 
 /// How often starting fails before it succeeds, by pipeline and key.
-fn moods(times: std::ops::Range<u32>) -> impl Strategy<Value = BTreeMap<(String, String), u32>> {
+fn moods(times: std::ops::Range<u32>) -> impl Strategy<Value = BTreeMap<Place, u32>> {
     let place = (prop::sample::select(vec!["all", "csv"]), (0..6_u8, any::<bool>())).prop_map(|(pipeline, object)| {
         let (number, is_csv) = object;
         (pipeline.to_owned(), Part::Wanted(number, is_csv).key())
@@ -202,12 +203,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let world = world().await;
-            let failures = moods.into_iter().map(|(place, times)| (place, (times, None)));
+            let failures = moods.into_iter().map(|(place, times)| (place, (times, ErrorKind::Throttled)));
             world.machine.failures.lock().unwrap().extend(failures);
             let bodies: Vec<String> = messages.iter().map(|(message, wrappings)| message.body(*wrappings)).collect();
             drain(&world, &bodies, batch).await;
 
-            let wanted: BTreeSet<(String, String)> = messages
+            let wanted: BTreeSet<Place> = messages
                 .iter()
                 .flat_map(|(message, _)| message.parts())
                 .flat_map(|part| part.pipelines().iter().map(|pipeline| ((*pipeline).to_owned(), part.key())))
@@ -238,7 +239,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let world = world().await;
-            let failures = moods.into_iter().map(|(place, times)| (place, (times, None)));
+            let failures = moods.into_iter().map(|(place, times)| (place, (times, ErrorKind::Throttled)));
             world.machine.failures.lock().unwrap().extend(failures);
             let bodies: Vec<String> = messages.iter().map(|(message, wrappings)| message.body(*wrappings)).collect();
             drain(&world, &bodies, batch).await;

@@ -14,7 +14,7 @@ use stepwell_trigger::Ports;
 use super::world::{RECEIVES_MAX, World, bridge, by_sns, notification, spec};
 
 fn fails(world: &World, pipeline: &str, key: &str, times: u32, kind: ErrorKind) {
-    world.machine.failures.lock().unwrap().insert((pipeline.into(), key.into()), (times, Some(kind)));
+    world.machine.failures.lock().unwrap().insert((pipeline.into(), key.into()), (times, kind));
 }
 
 async fn world() -> World {
@@ -92,6 +92,15 @@ async fn a_spec_of_which_nothing_can_be_read_is_told_where_nobody_else_fits() {
     let [(_, cause)] = &world.take_buried()[..] else { panic!("one letter") };
     assert_eq!((cause.error.as_str(), cause.pipeline.as_deref()), ("InvalidSpec", None));
     assert!(cause.message.contains("pipelines/what.yaml:1: "), "{}", cause.message);
+
+    let large = spec("large", "match: { key: 'in/*', min_bytes: 1000000 }");
+    let world = World::of(&[("large", large), ("what", "pipeline: what".into())]).await;
+    assert!(!world.deliver_one(&bridge("in/a.csv")).await);
+    let [(_, cause)] = &world.take_buried()[..] else { panic!("one letter") };
+    assert_eq!((cause.error.as_str(), cause.pipeline.as_deref()), ("NoPipeline", Some("what")));
+    for part in ["`large`: it has 5 bytes", "what: pipelines/what.yaml:"] {
+        assert!(cause.message.contains(part), "{part}: {}", cause.message);
+    }
 }
 
 #[tokio::test]

@@ -21,12 +21,15 @@ use stepwell_trigger::{Ports, handler};
 
 pub(crate) const RECEIVES_MAX: u32 = 5;
 
+/// A pipeline and a key.
+pub(crate) type Place = (String, String);
+
 /// Executions of which some cannot be started for a while.
 #[derive(Debug, Default)]
 pub(crate) struct Moody {
     pub(crate) executions: MemoryExecutions,
-    /// How often starting still fails, by pipeline and key, and in which way.
-    pub(crate) failures: Mutex<BTreeMap<(String, String), (u32, Option<ErrorKind>)>>,
+    /// How often starting still fails, and in which way.
+    pub(crate) failures: Mutex<BTreeMap<Place, (u32, ErrorKind)>>,
 }
 
 #[async_trait]
@@ -37,7 +40,7 @@ impl Executions for Moody {
             && *left > 0
         {
             *left -= 1;
-            return Err(StageError::new(kind.unwrap_or(ErrorKind::Throttled), "not now"));
+            return Err(StageError::new(*kind, "not now"));
         }
         self.executions.start(name, request).await
     }
@@ -114,7 +117,7 @@ impl World {
     }
 
     /// What was started: pipelines and keys.
-    pub(crate) fn started(&self) -> BTreeSet<(String, String)> {
+    pub(crate) fn started(&self) -> BTreeSet<Place> {
         let started = self.machine.executions.started();
         started.into_values().map(|request| (request.pipeline.unwrap(), request.key)).collect()
     }
