@@ -95,3 +95,35 @@ impl Drop for Members {
         self.fetching.iter().for_each(|fetching| fetching.fetch.abort());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "tests fail by panicking")]
+
+    use super::*;
+    use crate::source::tests::landed;
+
+    #[tokio::test]
+    async fn what_is_ahead_is_bounded_in_number_and_in_bytes() {
+        for (bytes, ahead) in [(10, AHEAD_MAX), (1 << 20, 8), (3 << 20, 2), (5 << 20, AHEAD_MAX)] {
+            let (context, source) = landed("in/a.csv", vec![b'x'; bytes]).await;
+            let mut members = Members::new(&context, vec![source; 100].into(), 60);
+            for number in 60..100_u32 {
+                let member = members.next().await.expect("reads").expect("is there");
+                assert_eq!(member.number, number);
+                assert_eq!(members.fetching.len(), ahead.min(99 - number as usize), "of {bytes} bytes at {number}");
+            }
+            assert!(members.next().await.expect("reads").is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_member_is_at_hand_whole() {
+        let (context, source) = landed("in/a.csv", "0123456789").await;
+        let mut members = Members::new(&context, vec![source].into(), 0);
+        let member = members.next().await.expect("reads").expect("is there");
+        let object = stepwell_pipeline::store::ObjectRef::new("landing", "in/a.csv");
+        stepwell_pipeline::store::delete(&*context.stores, &object).await.expect("is removed");
+        assert_eq!(member.object.read(2..6).await.expect("reads"), "2345");
+    }
+}

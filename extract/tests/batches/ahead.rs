@@ -17,6 +17,7 @@ use object_store::{
 };
 use stepwell_pipeline::{
     StageError,
+    request::RunRequest,
     stage::StageContext,
     store::{MemoryStores, Stores},
 };
@@ -128,7 +129,7 @@ fn slow(traffic: &Arc<Traffic>) -> StageContext {
     StageContext { stores: Arc::new(stores), ..context() }
 }
 
-async fn batch_of(context: &StageContext, count: usize, records: usize) -> stepwell_pipeline::request::RunRequest {
+async fn batch_of(context: &StageContext, count: usize, records: usize) -> RunRequest {
     let mut members = Vec::new();
     for number in 0..count {
         let lines = (0..records).map(|record| format!("{},an item of some kind\n", number * records + record));

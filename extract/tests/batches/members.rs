@@ -1,8 +1,16 @@
 //! What the members of a batch may be.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use stepwell_extract::extract;
 use stepwell_pipeline::{
     batch::{BatchList, PinnedBatch},
+    progress::Progress,
+    request::RunRequest,
+    stage::{Stage, StageContext},
     store::{self, ObjectRef},
 };
 
@@ -152,7 +160,47 @@ async fn the_pinned_list_is_kept_for_those_who_come_when_there_is_a_newer_one() 
     assert_eq!(pinned.source, first.run.source);
     // As a redrive asks, or a repetition under a mended spec.
     let etag = Some(format!("\"{}\"", first.run.source.etag));
-    let again = stepwell_pipeline::request::RunRequest { etag, pipeline: Some("orders".into()), ..request };
+    let again = RunRequest { etag, pipeline: Some("orders".into()), ..request };
     let again = extract(&context, again).await.expect("extracted").done().expect("in one round");
     assert_eq!(again.run, first.run);
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    bytes_ahead: AtomicU64,
+    bytes: AtomicU64,
+    records: AtomicU64,
+}
+
+impl Progress for Watched {
+    fn started(&self, _: Stage, bytes: Option<u64>) {
+        self.bytes_ahead.store(bytes.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    fn advanced(&self, _: Stage, bytes: u64, records: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    fn finished(&self, _: Stage, _: bool) {}
+}
+
+#[tokio::test]
+async fn progress_is_that_of_all_members() {
+    let watched = Arc::new(Watched::default());
+    let context = StageContext { progress: watched.clone(), ..context() };
+    let mut members = Vec::new();
+    for (key, bytes) in [
+        ("in/1.csv", b"id\n1\n2\n".to_vec()),
+        ("in/2.csv", Vec::new()),
+        ("in/3.csv.gz", gzip(b"id\n3\n")),
+        ("in/4.csv", b"id\n4\n".to_vec()),
+    ] {
+        members.push(member(&context, key, bytes).await);
+    }
+    let bytes: u64 = members.iter().map(|member| member.size).sum();
+    let request = list(&context, 0, members).await;
+    to_the_end(&context, request).await.expect("extracted");
+    let seen = [&watched.bytes_ahead, &watched.bytes, &watched.records].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(seen, [bytes, bytes, 4]);
 }

@@ -5,6 +5,7 @@ use stepwell_pipeline::{
     ErrorKind, StageError,
     batch::BatchList,
     request::RunRequest,
+    run::Source,
     store::{self, ObjectRef},
 };
 
@@ -66,8 +67,8 @@ async fn too_many_rejects_name_the_member_of_the_first() {
 async fn a_list_that_is_none_is_refused() {
     let context = context();
     let one = member(&context, "in/1.csv", "id\n1\n").await;
-    let unpinned = stepwell_pipeline::run::Source { etag: "\"\"".into(), ..one.clone() };
-    let beyond = stepwell_pipeline::run::Source { key: "in//1.csv".into(), ..one.clone() };
+    let unpinned = Source { etag: "\"\"".into(), ..one.clone() };
+    let beyond = Source { key: "in//1.csv".into(), ..one.clone() };
     for (members, word) in [
         (vec![one.clone(), one.clone()], "names s3://landing/in/1.csv twice"),
         (vec![unpinned], "does not pin its member s3://landing/in/1.csv"),
