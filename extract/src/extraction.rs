@@ -146,7 +146,8 @@ impl<'a> Extraction<'a> {
         let mut files = match &self.members {
             None => Files::open(self.context, &self.run.source).await?,
             Some(members) => {
-                let read_before = members.iter().take(member as usize).map(|member| member.size).sum();
+                let earlier = members.iter().take(member as usize).map(|member| member.size);
+                let read_before = earlier.fold(0, u64::saturating_add);
                 self.context.progress.advanced(Stage::Extract, read_before, 0);
                 Files::of_batch(self.context, members.clone(), member)
             }
