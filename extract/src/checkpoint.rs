@@ -41,14 +41,27 @@ struct SavedBy {
 /// A place between two records.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Position {
+    /// The member of the batch, from 0; 0 without one.
+    #[serde(default)]
+    pub(crate) member: u32,
     /// The file in an archive, from 0.
     pub(crate) file: u32,
+    /// Which stretch of the members the open part is of.
+    #[serde(default)]
+    pub(crate) stretch: u32,
     /// Bytes of the file's text, or records where it has none.
     pub(crate) text: u64,
     /// Bytes of the file as it is encoded.
     pub(crate) original: u64,
     /// What the decoder must know.
     pub(crate) decoder: serde_json::Value,
+}
+
+impl Position {
+    /// Whether nothing of the file was decoded.
+    pub(crate) fn is_start_of_file(&self) -> bool {
+        self.text == 0 && self.decoder.is_null()
+    }
 }
 
 /// Where a round's saved objects are.

@@ -1,14 +1,14 @@
 //! The stage's loop: blocks of records in, parts and rejects out, a checkpoint where the time is up.
 
-use std::{ops::Range, time::SystemTime};
+use std::{ops::Range, sync::Arc, time::SystemTime};
 
 use stepwell_pipeline::{
-    ErrorKind, StageError,
+    StageError,
     manifest::{ExtractManifest, Timing},
     reject::Reject,
     request::RunRequest,
-    run::Run,
-    spec::{CheckedSpec, Format, Pii},
+    run::{Run, Source},
+    spec::{CheckedSpec, Column, Format, Pii},
     stage::{CODE_VERSION, Stage, StageContext},
     store::{self, ObjectRef},
 };
@@ -19,7 +19,7 @@ use crate::{
     decode::{
         Block, Place, TextDecoder, csv::CsvDecoder, json_text::JsonText, typed_records::TypedRecords, windows::Windows,
     },
-    output::{Framing, PartWriter, RejectWriter, Target},
+    output::{Framing, PartWriter, RejectWriter, Shape, Target},
     sift::Sifter,
     source::{File, Files},
 };
@@ -32,18 +32,28 @@ pub(crate) enum Ended {
     More,
 }
 
+/// What is to be read.
+pub(crate) struct Input<'a> {
+    pub(crate) run: &'a Run,
+    /// What the run was started with.
+    pub(crate) request: &'a RunRequest,
+    /// The members, where the run reads a batch.
+    pub(crate) members: Option<Arc<[Source]>>,
+    /// The bytes of all that is read.
+    pub(crate) bytes: u64,
+}
+
 /// Reads the source of a run from its beginning or from the last checkpoint.
 pub(crate) async fn decode(
     context: &StageContext,
     spec: &CheckedSpec,
-    run: &Run,
-    request: &RunRequest,
+    input: Input<'_>,
     started: SystemTime,
 ) -> Result<Ended, StageError> {
-    let mut extraction = Extraction::open(context, spec, run, started).await?;
+    let mut extraction = Extraction::open(context, spec, &input, started).await?;
     if extraction.resumed.is_none() {
-        let object = ObjectRef::new(&context.buckets.work, format!("{}request.json", Run::home(&run.id)));
-        store::put_json(&*context.stores, &object, request).await?;
+        let object = ObjectRef::new(&context.buckets.work, format!("{}request.json", Run::home(&input.run.id)));
+        store::put_json(&*context.stores, &object, input.request).await?;
     }
     match extraction.read_files().await {
         Ok(true) => extraction.finish().await,
@@ -59,10 +69,14 @@ struct Extraction<'a> {
     context: &'a StageContext,
     spec: &'a CheckedSpec,
     run: &'a Run,
+    members: Option<Arc<[Source]>>,
+    bytes: u64,
     target: Target,
     sifter: Sifter,
+    /// The columns as the sifter's parsers were given them.
+    parsed_as: Vec<Column>,
     parts: PartWriter,
-    rejects: Option<RejectWriter>,
+    rejects: RejectWriter,
     /// Whether much of the rejects was stored lately.
     rejects_stored: bool,
     resumed: Option<Checkpoint>,
@@ -70,15 +84,26 @@ struct Extraction<'a> {
     started: SystemTime,
     /// The columns that the rejects file must not show.
     masked: Vec<usize>,
+    /// How much progress was told of the member that is being read.
+    told: Told,
+    /// Which stretch of the members the open part is of; with the next a new part begins.
+    stretch: u32,
+}
+
+#[derive(Default)]
+struct Told {
+    member: u32,
+    bytes: u64,
 }
 
 impl<'a> Extraction<'a> {
     async fn open(
         context: &'a StageContext,
         spec: &'a CheckedSpec,
-        run: &'a Run,
+        input: &Input<'a>,
         started: SystemTime,
     ) -> Result<Self, StageError> {
+        let run = input.run;
         let target = Target::new(context, run);
         let mut sifter = Sifter::new(context, spec)?;
         let resumed = checkpoint::find(&target).await?;
@@ -88,11 +113,20 @@ impl<'a> Extraction<'a> {
             sifter.restore(checkpoint.sifter.clone(), &rest, &seen)?;
         }
         let parts = resumed.as_ref().map(|checkpoint| checkpoint.parts.clone()).unwrap_or_default();
+        let mut rejects = RejectWriter::new(context, run);
+        if let Some(checkpoint) = &resumed {
+            rejects.restore(&checkpoint::prefix(checkpoint.round), checkpoint.rejects.clone()).await?;
+        }
         let is_masked = |column: usize| matches!(spec.columns[column].pii, Some(Pii::Redact | Pii::Drop));
         Ok(Self {
             parts: PartWriter::new(context, run, parts),
-            rejects: None,
+            rejects,
             rejects_stored: false,
+            stretch: resumed.as_ref().map_or(0, |checkpoint| checkpoint.position.stretch),
+            told: Told::default(),
+            parsed_as: spec.columns.clone(),
+            members: input.members.clone(),
+            bytes: input.bytes,
             round: resumed.as_ref().map_or(1, |checkpoint| checkpoint.round + 1),
             masked: (0..spec.columns.len()).filter(|column| is_masked(*column)).collect(),
             context,
@@ -107,27 +141,32 @@ impl<'a> Extraction<'a> {
 
     /// Reads file after file. Returns whether all were read.
     async fn read_files(&mut self) -> Result<bool, StageError> {
-        let mut files = Files::open(self.context, &self.run.source).await?;
-        let resumed = self.resumed.take();
-        let first = resumed.as_ref().map_or(0, |checkpoint| checkpoint.position.file);
-        let mut position = resumed.as_ref().map(|checkpoint| checkpoint.position.clone());
-        self.resumed = resumed;
+        let mut position = self.resumed.as_ref().map(|checkpoint| checkpoint.position.clone());
+        let (member, first) = position.as_ref().map_or((0, 0), |position| (position.member, position.file));
+        let mut files = match &self.members {
+            None => Files::open(self.context, &self.run.source).await?,
+            Some(members) => {
+                let earlier = members.iter().take(member as usize).map(|member| member.size);
+                let read_before = earlier.fold(0, u64::saturating_add);
+                self.context.progress.advanced(Stage::Extract, read_before, 0);
+                Files::of_batch(self.context, members.clone(), member)
+            }
+        };
         let encoding = self.spec.spec.source.encoding.as_ref().map(|encoding| encoding.value.as_str());
         let mut next = files.open_at(first).await?;
         while let Some(mut file) = next {
+            if !self.end_stretch(&file).await? {
+                return Ok(false);
+            }
             let format = file.format(self.spec.spec.source.format, encoding).await?;
-            self.open_rejects(format).await?;
-            let object = match &file.name {
-                Some(name) => format!("{}#{name}", self.run.source_ref()),
-                None => self.run.source_ref().to_string(),
-            };
-            let at = position.take();
+            let object = file.address();
+            let at = position.take().filter(|at| !at.is_start_of_file());
             let is_whole = match format {
                 Format::Csv | Format::Tsv => {
-                    self.read_text(file, CsvDecoder::new(self.spec, format, &object)?, &object, at).await?
+                    self.read_text(file, format, CsvDecoder::new(self.spec, format, &object)?, &object, at).await?
                 }
                 Format::Ndjson | Format::Json => {
-                    self.read_text(file, JsonText::new(self.spec, format), &object, at).await?
+                    self.read_text(file, format, JsonText::new(self.spec, format), &object, at).await?
                 }
                 Format::Parquet | Format::Avro => self.read_typed(file, format, &object, at).await?,
             };
@@ -139,29 +178,59 @@ impl<'a> Extraction<'a> {
         self.drain(true, Position::default).await
     }
 
-    async fn open_rejects(&mut self, format: Format) -> Result<(), StageError> {
-        if self.rejects.is_some() {
-            return Ok(());
+    /// Ends the part where the file is of another stretch of the members: very many very small ones would give no other
+    /// place for a checkpoint. It depends on the members alone. Returns false where the time was up and one is saved.
+    async fn end_stretch(&mut self, file: &File) -> Result<bool, StageError> {
+        let (member, index) = (file.member, file.index);
+        let stretch = member / self.context.limits.part_members.max(1);
+        if stretch == self.stretch {
+            return Ok(true);
         }
-        let framing = if format == Format::Json { Framing::Array } else { Framing::Lines };
-        let extension = reject_extension(&self.run.source.key, format);
-        let mut rejects = RejectWriter::new(self.context, self.run, &extension, framing);
-        if let Some(checkpoint) = &self.resumed {
-            rejects.restore(&checkpoint::prefix(checkpoint.round), checkpoint.rejects.clone()).await?;
+        let position = |stretch| Position { member, file: index, stretch, ..Position::default() };
+        let before = self.stretch;
+        if !self.drain(false, || position(before)).await? {
+            return Ok(false);
         }
-        self.rejects = Some(rejects);
+        self.parts.end().await?;
+        self.stretch = stretch;
+        if self.context.budget.is_spent() {
+            self.save(position(stretch)).await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Parses columns as the file at hand writes them.
+    fn parse_as(&mut self, columns: &[Column]) -> Result<(), StageError> {
+        if self.parsed_as != columns {
+            self.sifter.use_columns(self.context, columns)?;
+            self.parsed_as = columns.to_vec();
+        }
         Ok(())
+    }
+
+    /// Tells progress: bytes of the file's object that were read so far.
+    fn tell(&mut self, member: u32, bytes_read: u64, records: u64) {
+        if self.told.member != member {
+            self.told = Told { member, bytes: 0 };
+        }
+        let more = bytes_read.saturating_sub(self.told.bytes);
+        self.told.bytes += more;
+        self.context.progress.advanced(Stage::Extract, more, records);
     }
 
     /// Reads a file of text. Returns whether it was read to its end.
     async fn read_text<D: TextDecoder>(
         &mut self,
         file: File,
+        format: Format,
         mut decoder: D,
         object: &str,
         at: Option<Position>,
     ) -> Result<bool, StageError> {
-        let number = file.index;
+        let (member, number, stretch) = (file.member, file.index, self.stretch);
+        self.parse_as(&self.spec.columns)?;
+        let extension = reject_extension(file.key(), format);
         let encoding = self.spec.spec.source.encoding.as_ref().map(|encoding| encoding.value.as_str());
         let mut text = file.text(encoding).await?;
         let (start, mut original) = match at {
@@ -172,17 +241,22 @@ impl<'a> Extraction<'a> {
             }
             None => (0, text.byte_order_mark_bytes()),
         };
+        let framing = if format == Format::Json { Framing::Array } else { Framing::Lines };
+        let (format, encoding) = (format.name().to_owned(), text.encoding().to_owned());
+        self.rejects.begin(&extension, Shape { format, framing, encoding, header: None });
         let mut windows = Windows::new(text, start);
-        let mut bytes_seen = 0;
         loop {
-            let position = || Position { file: number, text: windows.position(), original, decoder: decoder.save() };
+            let position = || {
+                let (text, decoder) = (windows.position(), decoder.save());
+                Position { member, file: number, stretch, text, original, decoder }
+            };
             if !self.drain(false, position).await? {
                 return Ok(false);
             }
             let (window, at_end) = windows.window();
             let consumed = decoder.index(window, at_end)?;
-            if let (Some(header), Some(rejects)) = (decoder.header(), &mut self.rejects) {
-                rejects.set_header(windows.text().encode(header));
+            if let Some(header) = decoder.header() {
+                self.rejects.set_header(windows.text().encode(header));
             }
             let text = windows.text();
             let records = {
@@ -196,8 +270,7 @@ impl<'a> Extraction<'a> {
             };
             original += text.original_len(&window[..consumed]);
             let bytes_read = text.bytes_read();
-            self.context.progress.advanced(Stage::Extract, bytes_read.saturating_sub(bytes_seen), records);
-            bytes_seen = bytes_read;
+            self.tell(member, bytes_read, records);
             windows.consume(consumed);
             self.store_rejects().await?;
             if consumed == 0 {
@@ -219,13 +292,23 @@ impl<'a> Extraction<'a> {
         object: &str,
         at: Option<Position>,
     ) -> Result<bool, StageError> {
-        let number = file.index;
+        let (member, number, stretch) = (file.member, file.index, self.stretch);
         let first = at.map_or(0, |at| at.text);
+        // They are written as JSON, since none can be cut out of the file.
+        self.rejects.begin(
+            "ndjson",
+            Shape {
+                format: Format::Ndjson.name().to_owned(),
+                framing: Framing::Lines,
+                encoding: "UTF-8".to_owned(),
+                header: None,
+            },
+        );
         let mut reader = TypedRecords::open(self.spec, file, format, first).await?;
-        self.sifter.use_columns(self.context, reader.parsers())?;
+        self.parse_as(reader.parsers())?;
         let mut records_done = first;
         loop {
-            let position = || Position { file: number, text: records_done, ..Position::default() };
+            let position = || Position { member, file: number, stretch, text: records_done, ..Position::default() };
             if !self.drain(false, position).await? {
                 return Ok(false);
             }
@@ -246,7 +329,6 @@ impl<'a> Extraction<'a> {
         original_len: impl Fn(Range<usize>) -> u64,
         encode: impl Fn(&[u8]) -> Vec<u8>,
     ) -> Result<(), StageError> {
-        let Some(rejects) = &mut self.rejects else { return Ok(()) };
         let mut before: Option<Place> = None;
         for (record, fault) in self.sifter.faults().iter() {
             let place = block.place(record, before);
@@ -270,15 +352,13 @@ impl<'a> Extraction<'a> {
                 message: fault.message.to_string(),
                 value,
             };
-            rejects.add(&encode(&block.original(record, &self.masked)), &reject)?;
+            self.rejects.add(&encode(&block.original(record, &self.masked)), &reject)?;
         }
         Ok(())
     }
 
     async fn store_rejects(&mut self) -> Result<(), StageError> {
-        if let Some(rejects) = &mut self.rejects {
-            self.rejects_stored |= rejects.store().await?;
-        }
+        self.rejects_stored |= self.rejects.store().await?;
         Ok(())
     }
 
@@ -303,10 +383,7 @@ impl<'a> Extraction<'a> {
     async fn save(&mut self, position: Position) -> Result<(), StageError> {
         let prefix = checkpoint::prefix(self.round);
         let (sifter, rest, seen) = self.sifter.save()?;
-        let rejects = match &self.rejects {
-            Some(rejects) => rejects.save(&prefix).await?,
-            None => return Err(StageError::new(ErrorKind::Internal, "a checkpoint before the first record")),
-        };
+        let rejects = self.rejects.save(&prefix).await?;
         let checkpoint = Checkpoint {
             code_version: CODE_VERSION.to_owned(),
             round: self.round,
@@ -339,11 +416,7 @@ impl<'a> Extraction<'a> {
         let mut leftovers =
             self.resumed.as_ref().map(|checkpoint| checkpoint.leftovers(&self.target)).unwrap_or_default();
         let parts = self.parts.finish().await?;
-        let Some(rejects) = self.rejects else {
-            let message = format!("{} holds no file", self.run.source_ref());
-            return Err(StageError::new(ErrorKind::UnreadableSource, message));
-        };
-        let rejects = rejects.finish().await?;
+        let rejects = self.rejects.finish().await?;
         leftovers.extend(rejects.leftovers);
         let manifest = ExtractManifest {
             run: self.run.clone(),
@@ -352,7 +425,7 @@ impl<'a> Extraction<'a> {
             records_rejected: rejects.records,
             parts,
             rejects: rejects.files,
-            bytes_read: self.run.source.size,
+            bytes_read: self.bytes,
             reasons: rejects.reasons,
             profile,
             timing,

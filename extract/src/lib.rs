@@ -1,5 +1,6 @@
-//! The first stage: an object in the landing bucket becomes staged parts of accepted records, and rejects.
+//! The first stage: an object in the landing bucket, or a batch of them, becomes staged parts of accepted records, and rejects.
 
+mod batch;
 mod buffers;
 mod check;
 mod checkpoint;
@@ -29,16 +30,19 @@ use stepwell_pipeline::{
     store::{self, ObjectRef},
 };
 
-use crate::extraction::Ended;
+use crate::extraction::{Ended, Input};
 
-/// Runs the stage: pins the object, picks the pipeline, checks every record against the schema, and writes accepted
+/// Runs the stage: pins the object or the list of the batch, picks the pipeline, checks every record against the schema, and writes accepted
 /// records and rejects under the run's prefix.
+///
+/// The list of a batch is an object below `batches/` of the work bucket; its members are read one after the other. The
+/// pipeline is the list's.
 ///
 /// Where the time is up it saves a checkpoint and asks to be called again, to go on there. Repeated for the same
 /// object version and spec, it finds its own manifest and does nothing, unless the run needs parts that are gone.
 ///
 /// # Errors
-/// `SourceMissing`, `SourceChanged`, `NoPipeline`, `InvalidSpec`, `UnreadableSource`, `SchemaMismatch`,
+/// `SourceMissing`, `SourceChanged`, `NoPipeline`, `InvalidInput`, `InvalidSpec`, `UnreadableSource`, `SchemaMismatch`,
 /// `TooManyRejects`, `ReconciliationFailed`, and what the stores say.
 pub fn extract(
     context: &StageContext,
@@ -50,13 +54,20 @@ pub fn extract(
 
 async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<Extracted, RunRequest>, StageError> {
     let started = (context.now)();
-    let source = pin::pin(context, &request).await?;
+    let (source, batch) = if batch::is_wanted(context, &request) {
+        let pinned = batch::pin(context, &request).await?;
+        (pinned.source.clone(), Some(pinned))
+    } else {
+        (pin::pin(context, &request).await?, None)
+    };
     let catalog = Catalog::read(context).await?;
-    let spec = catalog.pick(&request.key, request.pipeline.as_deref())?;
+    let pipeline = batch.as_ref().map(|batch| batch.list.pipeline.as_str()).or(request.pipeline.as_deref());
+    let spec = catalog.pick(&request.key, pipeline)?;
     let run = Run::new(spec.name(), &spec.digest, source);
+    let bytes = batch.as_ref().map_or(run.source.size, |batch| batch.list.bytes());
     let work = &context.buckets.work;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Extract, "manifest.json"));
-    context.progress.started(Stage::Extract, Some(run.source.size));
+    context.progress.started(Stage::Extract, Some(bytes));
     if let Some(manifest) = store::get_json::<ExtractManifest>(&*context.stores, &manifest_ref).await?
         && staging::serves(context, spec, &run, Stage::Extract, manifest.staged()).await?
     {
@@ -66,8 +77,16 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     }
     let spec_ref = ObjectRef::new(work, run.spec_key());
     store::put(&*context.stores, &spec_ref, spec.text.clone()).await?;
+    let members = match batch {
+        Some(pinned) => {
+            batch::keep(context, &run, &pinned).await?;
+            Some(pinned.list.members.into())
+        }
+        None => None,
+    };
 
-    let (manifest, leftovers) = match extraction::decode(context, spec, &run, &request, started).await? {
+    let input = Input { run: &run, request: &request, members, bytes };
+    let (manifest, leftovers) = match extraction::decode(context, spec, input, started).await? {
         Ended::Done(manifest, leftovers) => (manifest, leftovers),
         Ended::More => {
             tracing::info!(run = run.id, "extract saved a checkpoint; there is more to do");
@@ -130,7 +149,8 @@ fn refuse_too_many_rejects(spec: &CheckedSpec, manifest: &ExtractManifest, work:
         .take(3)
         .map(|reason| {
             let column = reason.column.as_ref().map(|column| format!(" in `{column}`")).unwrap_or_default();
-            format!("{} × {}{column}, first on line {}", reason.records, reason.code.name(), reason.sample.line)
+            let place = reason.place(&manifest.run);
+            format!("{} × {}{column}, first on {place}", reason.records, reason.code.name())
         })
         .collect();
     let kept = manifest.rejects.as_ref().map(|files| ObjectRef::new(work, &files.reasons).to_string());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 pub(crate) use parts::{PartWriter, from_ipc, to_ipc};
-pub(crate) use rejects::{Framing, RejectState, RejectWriter};
+pub(crate) use rejects::{Framing, RejectState, RejectWriter, Shape};
 use stepwell_pipeline::{
     StageError,
     run::Run,

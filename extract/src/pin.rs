@@ -55,6 +55,7 @@ async fn missing(bucket: &dyn ObjectStore, request: &RunRequest, object: &Object
     StageError::new(ErrorKind::SourceMissing, message)
 }
 
-fn unquoted(etag: &str) -> &str {
+/// An entity tag without its quotes.
+pub(crate) fn unquoted(etag: &str) -> &str {
     etag.trim_matches('"')
 }

@@ -4,12 +4,16 @@ use std::time::SystemTime;
 
 use stepwell_pipeline::{
     ErrorKind, StageError,
+    batch::{BatchName, PinnedBatch},
     handoff::Commit,
-    manifest::{CommittedFile, ExtractManifest, Report, Timing, Timings, TransformManifest},
-    run::Run,
+    manifest::{BatchSummary, CommittedFile, ExtractManifest, Report, Timing, Timings, TransformManifest},
+    run::{Run, Source},
     stage::{CODE_VERSION, Stage, StageContext},
     store::{self, ObjectRef},
 };
+
+/// Members that a report names; the list has them all.
+const MEMBERS_NAMED: usize = 50;
 
 /// Writes `report.json` and `report.html` into the run's prefix. Returns the key of the first.
 pub(crate) async fn write(
@@ -27,6 +31,7 @@ pub(crate) async fn write(
     })?;
     let report = Report {
         run: run.clone(),
+        batch: batch(context, run).await?,
         table: table.to_string(),
         commit,
         records_read: source.records_read,
@@ -54,4 +59,23 @@ pub(crate) async fn write(
     store::put(&*context.stores, &page_ref, page::page(&report)).await?;
     store::put_json(&*context.stores, &ObjectRef::new(work, &key), &report).await?;
     Ok(key)
+}
+
+/// The batch that a run loaded, if it is one.
+async fn batch(context: &StageContext, run: &Run) -> Result<Option<BatchSummary>, StageError> {
+    let list_ref = run.source_ref();
+    let Some(name) = BatchName::of(&list_ref, &context.buckets.work) else { return Ok(None) };
+    let pinned_ref = ObjectRef::new(&context.buckets.work, PinnedBatch::key(&run.id));
+    let pinned: PinnedBatch = store::get_json(&*context.stores, &pinned_ref).await?.ok_or_else(|| {
+        StageError::new(ErrorKind::InvalidInput, format!("{pinned_ref} is gone; start a new execution for the batch"))
+    })?;
+    let members = &pinned.list.members;
+    let url = |member: &Source| ObjectRef::new(&member.bucket, &member.key).to_string();
+    Ok(Some(BatchSummary {
+        name: name.batch.to_owned(),
+        revision: pinned.list.revision,
+        members: members.len() as u64,
+        first: members.iter().take(MEMBERS_NAMED).map(url).collect(),
+        list: pinned_ref.key,
+    }))
 }

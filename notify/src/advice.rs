@@ -8,7 +8,7 @@ use stepwell_pipeline::{
 ///
 /// A redrive keeps the execution's input and, once `Extract` is done, the spec that it pinned; whatever needs
 /// another of either needs a new execution. Finished stages are repeated by neither.
-pub(crate) fn advice(error: &str, stage: Stage, buckets: &Buckets) -> String {
+pub(crate) fn advice(error: &str, stage: Stage, buckets: &Buckets, is_batch: bool) -> String {
     let specs = format!("s3://{}/{PIPELINES_PREFIX}", buckets.work);
     let with_mended_spec = match stage {
         Stage::Extract => "then press Redrive or start a New execution with the same input.",
@@ -31,6 +31,15 @@ pub(crate) fn advice(error: &str, stage: Stage, buckets: &Buckets) -> String {
         ErrorKind::NoPipeline => {
             format!("put a spec whose `match` fits the key under {specs}, or mend one; {with_mended_spec}")
         }
+        ErrorKind::SourceMissing if is_batch => {
+            "if a member is gone, bring that version of it back and press Redrive, or list the batch anew without it, \
+             which starts a run of its own."
+                .to_owned()
+        }
+        ErrorKind::SourceChanged if is_batch => {
+            "nothing, if the batch was listed anew since: its newer list starts a run of its own. If not, list it anew."
+                .to_owned()
+        }
         ErrorKind::SourceMissing => {
             "if a file is missing, upload it again, which starts a run of its own; if a bucket is, create it and press \
              Redrive."
@@ -44,6 +53,10 @@ pub(crate) fn advice(error: &str, stage: Stage, buckets: &Buckets) -> String {
         ErrorKind::AccessDenied => {
             "give the function's role the permission that the message names; then press Redrive.".to_owned()
         }
+        ErrorKind::UnreadableSource | ErrorKind::SchemaMismatch | ErrorKind::TooManyRejects if is_batch => format!(
+            "mend the members that the message names, upload them again and list the batch anew; or mend the spec under \
+             {specs}, {with_mended_spec}"
+        ),
         ErrorKind::UnreadableSource | ErrorKind::SchemaMismatch => format!(
             "mend the file and upload it again, which starts a run of its own. If the file is right, mend the spec \
              under {specs}, {with_mended_spec}"
@@ -86,7 +99,7 @@ mod tests {
 
     fn of(error: &str, stage: Stage) -> String {
         let buckets = Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() };
-        advice(error, stage, &buckets)
+        advice(error, stage, &buckets, false)
     }
 
     #[test]

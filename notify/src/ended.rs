@@ -5,12 +5,13 @@ use stepwell_pipeline::{
     handoff,
     notice::{Notice, Outcome},
     request::RunRequest,
+    stage::Buckets,
     store::ObjectRef,
 };
 
 use crate::{
     advice::of_other,
-    figures::{file_name, table},
+    figures::{long_name, short_name, table},
 };
 
 /// The detail of an event that an execution's status changed (Step Functions Developer Guide, "Automating Step Functions
@@ -48,7 +49,7 @@ impl Ended {
     }
 
     /// The notice of it.
-    pub(crate) fn notice(&self) -> Notice {
+    pub(crate) fn notice(&self, buckets: &Buckets) -> Notice {
         let input: Value = self.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
         let request: Option<RunRequest> = handoff::parse(&input).ok();
         let object = request.as_ref().map(|request| ObjectRef::new(&request.bucket, &request.key));
@@ -61,9 +62,11 @@ impl Ended {
         };
         let name = self.error.as_deref().unwrap_or(&self.status);
         let caught = CaughtError { error: name.to_owned(), cause: self.cause.clone().unwrap_or_default() };
-        let what = object.as_ref().map_or_else(|| "an input that names no object".to_owned(), ToString::to_string);
+        let what = object
+            .as_ref()
+            .map_or_else(|| "an input that names no object".to_owned(), |object| long_name(object, buckets));
         let subject = match &object {
-            Some(object) => format!("{who} {verb}: {name}: {}", file_name(object)),
+            Some(object) => format!("{who} {verb}: {name}: {}", short_name(object, buckets)),
             None => format!("{who} {verb}: {name}"),
         };
         let advice = match self.status.as_str() {

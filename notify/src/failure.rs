@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use stepwell_pipeline::{
+    batch::BatchName,
     failure::Failure,
     handoff,
     notice::{Notice, Outcome},
@@ -11,7 +12,7 @@ use stepwell_pipeline::{
 
 use crate::{
     advice::advice,
-    figures::{counts, file_name, table},
+    figures::{counts, long_name, short_name, table},
 };
 
 /// The run that failed, unless it failed before there was one.
@@ -24,16 +25,20 @@ pub(crate) fn notice(context: &StageContext, failure: &Failure, run: Option<&Run
     let request: Option<RunRequest> = handoff::parse(&failure.input).ok();
     let object = run.map(Run::source_ref).or(request.as_ref().map(|asked| ObjectRef::new(&asked.bucket, &asked.key)));
     let pipeline = run.map(|run| run.pipeline.clone()).or(request.and_then(|request| request.pipeline));
+    let batch = object.as_ref().and_then(|object| BatchName::of(object, &context.buckets.work));
+    let pipeline = pipeline.or(batch.map(|batch| batch.pipeline.to_owned()));
     let name = &failure.error.error;
     let message = failure.error.message();
     let who = pipeline.as_deref().unwrap_or("a run");
-    let what = object.as_ref().map_or_else(|| "an input that names no object".to_owned(), ToString::to_string);
+    let what = object
+        .as_ref()
+        .map_or_else(|| "an input that names no object".to_owned(), |object| long_name(object, &context.buckets));
     let subject = match &object {
-        Some(object) => format!("{who} failed in {}: {name}: {}", failure.stage, file_name(object)),
+        Some(object) => format!("{who} failed in {}: {name}: {}", failure.stage, short_name(object, &context.buckets)),
         None => format!("{who} failed in {}: {name}", failure.stage),
     };
     let mut text = format!("{who} failed in {} on {what}.\n\n{name}: {message}\n\n", failure.stage);
-    text.push_str(&format!("What to do: {}\n\n", advice(name, failure.stage, &context.buckets)));
+    text.push_str(&format!("What to do: {}\n\n", advice(name, failure.stage, &context.buckets, batch.is_some())));
     let count = |field: &str| failure.input.get(field).and_then(Value::as_u64);
     text.push_str(&table(&[
         (

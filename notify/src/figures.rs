@@ -1,4 +1,4 @@
-use stepwell_pipeline::{figures::thousands, store::ObjectRef};
+use stepwell_pipeline::{batch::BatchName, figures::thousands, stage::Buckets, store::ObjectRef};
 
 /// `1,234 read, 5 rejected`, leaving out what is not known.
 pub(crate) fn counts(parts: &[(Option<u64>, &str)]) -> String {
@@ -13,9 +13,20 @@ pub(crate) fn table(rows: &[(&str, String)]) -> String {
     lines.map(|(name, value)| format!("{:<11}{value}\n", label(name))).collect()
 }
 
-/// The last segment of a key, which is what people call the file.
-pub(crate) fn file_name(object: &ObjectRef) -> &str {
-    object.key.rsplit('/').next().unwrap_or(&object.key)
+/// What people call the source of a run: the last segment of an object's key, or the batch's name.
+pub(crate) fn short_name(source: &ObjectRef, buckets: &Buckets) -> String {
+    match BatchName::of(source, &buckets.work) {
+        Some(batch) => batch.to_string(),
+        None => source.key.rsplit('/').next().unwrap_or(&source.key).to_owned(),
+    }
+}
+
+/// The source of a run with its address.
+pub(crate) fn long_name(source: &ObjectRef, buckets: &Buckets) -> String {
+    match BatchName::of(source, &buckets.work) {
+        Some(batch) => format!("{batch} ({source})"),
+        None => source.to_string(),
+    }
 }
 
 #[cfg(test)]

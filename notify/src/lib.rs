@@ -81,7 +81,7 @@ pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Val
             if !ended.is_failure() || sent.is_known().await {
                 return Ok(told_before());
             }
-            let notice = ended.notice();
+            let notice = ended.notice(&context.buckets);
             let published = publish(notifier, &notice).await?;
             sent.remember(&notice.subject).await;
             Ok(published)

@@ -9,7 +9,7 @@ use stepwell_notify::{NotifyError, handler};
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Commit, Loaded},
-    manifest::{RejectFiles, Report, Timing, Timings},
+    manifest::{BatchSummary, RejectFiles, Report, Timing, Timings},
     notice::{Notice, Notifier, Outcome},
     progress::Unwatched,
     reject::{ReasonCount, Reject, RejectCode},
@@ -94,6 +94,7 @@ fn report() -> Report {
     let loaded = loaded(Commit::Committed);
     Report {
         run: run(),
+        batch: None,
         table: loaded.table.to_string(),
         records_read: loaded.records_read,
         records_rejected: loaded.records_rejected,
@@ -106,7 +107,11 @@ fn report() -> Report {
         bytes_loaded: loaded.bytes_loaded,
         commit: loaded.commit,
         files: Vec::new(),
-        rejects: Some(RejectFiles { records: "runs/r/rejects.csv".into(), reasons: "runs/r/reasons.ndjson".into() }),
+        rejects: Some(RejectFiles {
+            records: "runs/r/rejects.csv".into(),
+            reasons: "runs/r/reasons.ndjson".into(),
+            further: Vec::new(),
+        }),
         reasons: [5, 3, 2, 1].map(reason).to_vec(),
         profile: Vec::new(),
         timings: Timings { extract: Timing::default(), transform: Timing::default(), load: Timing::default() },
@@ -254,6 +259,51 @@ async fn a_failure_before_there_is_a_run_is_always_told() {
         let notice = notifier.only();
         assert_eq!(notice.subject, subject);
         assert!(notice.text.contains("NoPipeline: plain text"), "{}", notice.text);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_batch_is_called_by_its_name_and_its_pipeline() {
+    let request = json!({"bucket": "work", "key": "batches/flights/2013-01.json"});
+    let (context, notifier) = (context(), Published::default());
+    pin(&context, "").await;
+    let failure = failure("Extract", "SourceMissing", "s3://landing/flights/a.csv is gone", &request);
+    handler(&context, &notifier, json!({"action": "notify_failure", "failure": failure})).await.expect("told");
+    let notice = notifier.only();
+    assert_eq!(notice.pipeline.as_deref(), Some("flights"));
+    assert_eq!(notice.subject, "flights failed in Extract: SourceMissing: batch 2013-01");
+    let headline = "flights failed in Extract on batch 2013-01 (s3://work/batches/flights/2013-01.json).";
+    assert!(notice.text.starts_with(headline), "{}", notice.text);
+    assert!(notice.text.contains("list the batch anew"), "{}", notice.text);
+}
+
+#[tokio::test]
+async fn a_loaded_batch_is_told_with_its_members_and_all_its_rejects() {
+    let (context, notifier) = (context(), Published::default());
+    let source = Source { bucket: "work".into(), key: "batches/flights/2013-01.json".into(), ..run().source };
+    let mut loaded = loaded(Commit::Committed);
+    loaded.run = Run::new("flights", "d1", source);
+    let summary = BatchSummary {
+        name: "2013-01".into(),
+        revision: 0,
+        members: 1200,
+        first: Vec::new(),
+        list: "runs/r/batch.json".into(),
+    };
+    let mut report = Report { run: loaded.run.clone(), batch: Some(summary), ..report() };
+    report.rejects.as_mut().expect("there are").further = vec!["runs/r/rejects-2.csv".into()];
+    store::put_json(&*context.stores, &ObjectRef::new("work", &loaded.report), &report).await.expect("written");
+    let request = json!({"action": "notify_success", "loaded": loaded});
+    handler(&context, &notifier, request).await.expect("told");
+    let notice = notifier.only();
+    assert_eq!(notice.subject, "flights succeeded: batch 2013-01");
+    for words in [
+        "records from batch 2013-01 (s3://work/batches/flights/2013-01.json).",
+        "Members:   1,200\n",
+        "Rejects:   s3://work/runs/r/rejects.csv\n           and one more file beside it",
+        "first on line 7 of s3://landing/flights/2013 ü.csv: `x` is no int16",
+    ] {
+        assert!(notice.text.contains(words), "{} lacks {words}", notice.text);
     }
 }
 

@@ -62,6 +62,17 @@ pub struct RejectFiles {
     pub records: String,
     /// One [`crate::reject::Reject`] per line.
     pub reasons: String,
+    /// Bad records that cannot stand below the header of `records`, or are of another format: a file for each header
+    /// and format among the source's files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<String>,
+}
+
+impl RejectFiles {
+    /// The files of bad records.
+    pub fn records(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.records).chain(&self.further).map(String::as_str)
+    }
 }
 
 /// What `extract` finished.
@@ -187,11 +198,29 @@ impl CommitManifest {
     }
 }
 
+/// What a batch that was loaded consisted of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchSummary {
+    /// The batch's name.
+    pub name: String,
+    /// How often it was listed before.
+    pub revision: u64,
+    /// How many members it has.
+    pub members: u64,
+    /// The first of them, as URLs.
+    pub first: Vec<String>,
+    /// The key of the whole list, as it was loaded, in the work bucket.
+    pub list: String,
+}
+
 /// `report.json`: everything worth knowing of a loaded run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The run.
     pub run: Run,
+    /// The batch, where the run loaded one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSummary>,
     /// The table, as a URL.
     pub table: String,
     /// How the load ended.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{figures::thousands, run::Run};
+
 /// Why a record was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +95,17 @@ pub struct ReasonCount {
     pub records: u64,
     /// The first of them.
     pub sample: Reject,
+}
+
+impl ReasonCount {
+    /// Where the first of the records is, for people: its line, and its file where the run reads several.
+    pub fn place(&self, run: &Run) -> String {
+        let line = thousands(self.sample.line);
+        if self.sample.object == run.source_ref().to_string() {
+            return format!("line {line}");
+        }
+        format!("line {line} of {}", self.sample.object)
+    }
 }
 
 /// Counts rejects by column and code.

@@ -1,4 +1,4 @@
-//! A run: one version of one object through one pipeline.
+//! A run: one version of one object, or of one list of objects, through one pipeline.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

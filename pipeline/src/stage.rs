@@ -96,6 +96,8 @@ pub struct Limits {
     pub part_bytes: u64,
     /// The records of a batch.
     pub batch_records: usize,
+    /// The members of a batch after which a staged part ends, however small it is: a place for a checkpoint.
+    pub part_members: u32,
     /// The staged parts that row-wise SQL takes between two checkpoints.
     pub group_parts: usize,
     /// The most bytes of a source that one request asks for.
@@ -111,6 +113,7 @@ impl Default for Limits {
         Self {
             part_bytes: 64 * 1024 * 1024,
             batch_records: 8192,
+            part_members: 4096,
             group_parts: 16,
             range_bytes: 4 * 1024 * 1024,
             upload_bytes: 6 * 1024 * 1024,

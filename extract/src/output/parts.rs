@@ -71,6 +71,14 @@ impl PartWriter {
         Ok(is_full)
     }
 
+    /// Ends the part that is begun, if one is.
+    pub(crate) async fn end(&mut self) -> Result<(), StageError> {
+        if let Some(part) = self.open.take() {
+            self.parts.push(part.finish().await?);
+        }
+        Ok(())
+    }
+
     /// Gives up the part that is begun.
     pub(crate) async fn abort(&mut self) {
         if let Some(part) = self.open.take() {
@@ -89,9 +97,7 @@ impl PartWriter {
     }
 
     pub(crate) async fn finish(mut self) -> Result<Vec<Part>, StageError> {
-        if let Some(part) = self.open.take() {
-            self.parts.push(part.finish().await?);
-        }
+        self.end().await?;
         Ok(self.parts)
     }
 }

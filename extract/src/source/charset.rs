@@ -97,7 +97,6 @@ impl Charset {
     }
 
     /// The WHATWG name.
-    #[cfg(test)]
     pub(crate) fn name(self) -> &'static str {
         self.0.name()
     }

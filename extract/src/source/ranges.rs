@@ -19,6 +19,8 @@ pub(crate) struct Object {
     source: Arc<Source>,
     range_bytes: u64,
     buffers: Buffers,
+    /// Its first bytes, if they are at hand.
+    front: Bytes,
 }
 
 impl Object {
@@ -29,7 +31,13 @@ impl Object {
             source: Arc::new(source.clone()),
             range_bytes: context.limits.range_bytes.max(1),
             buffers: Buffers::new(usize::try_from(context.limits.range_bytes).unwrap_or(usize::MAX)),
+            front: Bytes::new(),
         })
+    }
+
+    /// The same with its first bytes, which need not be read again.
+    pub(crate) fn with_front(self, front: Bytes) -> Self {
+        Self { front, ..self }
     }
 
     /// The object's size in bytes.
@@ -57,6 +65,12 @@ impl Object {
     /// # Errors
     /// `SourceChanged` if the object is no longer the pinned version, and what the store says.
     pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes, StageError> {
+        if let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end))
+            && start <= end
+            && end <= self.front.len()
+        {
+            return Ok(self.front.slice(start..end));
+        }
         let failed = |error| match error {
             object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. } => {
                 let message = format!("{} was replaced or removed while it was being read", self.name());
@@ -64,16 +78,44 @@ impl Object {
             }
             error => store::classify(error, &format!("cannot read {}", self.name())),
         };
+        self.fetch(range, failed).await
+    }
+
+    /// The first bytes of a member of a batch, which may have been listed long ago.
+    ///
+    /// # Errors
+    /// `SourceMissing` where it is gone, `SourceChanged` where it is not the listed version, and what the store says.
+    pub(crate) async fn read_first(&self, bytes: u64) -> Result<Bytes, StageError> {
+        let failed = |error| match error {
+            object_store::Error::NotFound { .. } => {
+                let message =
+                    format!("{} is gone, which the batch lists; bring it back or list the batch anew", self.name());
+                StageError::with_source(ErrorKind::SourceMissing, message, error)
+            }
+            object_store::Error::Precondition { .. } => {
+                let message = format!("{} was replaced after the batch was listed; list the batch anew", self.name());
+                StageError::with_source(ErrorKind::SourceChanged, message, error)
+            }
+            error => store::classify(error, &format!("cannot read {}", self.name())),
+        };
+        self.fetch(0..bytes, failed).await
+    }
+
+    async fn fetch(
+        &self,
+        range: Range<u64>,
+        failed: impl Fn(object_store::Error) -> StageError,
+    ) -> Result<Bytes, StageError> {
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
             if_match: Some(self.source.etag.clone()),
             version: self.source.version.clone(),
             ..GetOptions::default()
         };
-        let result = self.bucket.get_opts(&self.path, options).await.map_err(failed)?;
+        let result = self.bucket.get_opts(&self.path, options).await.map_err(&failed)?;
         let bytes = match result.payload {
             GetResultPayload::File(file, _) => self.read_file(file, result.range).await?,
-            _ => result.bytes().await.map_err(failed)?,
+            _ => result.bytes().await.map_err(&failed)?,
         };
         if bytes.len() as u64 != range.end - range.start {
             return Err(StageError::new(

@@ -103,6 +103,11 @@ impl Text {
         self.charset.encode(text)
     }
 
+    /// The WHATWG name of its encoding.
+    pub(crate) fn encoding(&self) -> &'static str {
+        self.charset.name()
+    }
+
     /// How many bytes of the decompressed file a piece of text is.
     pub(crate) fn original_len(&self, text: &[u8]) -> u64 {
         self.charset.original_len(text)

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use stepwell_pipeline::{
     figures::{bytes, thousands},
     handoff::Commit,
-    manifest::{ColumnProfile, Report, Timing},
+    manifest::{BatchSummary, ColumnProfile, Report, Timing},
     reject::ReasonCount,
 };
 
@@ -14,20 +14,23 @@ const ROWS_MAX: usize = 200;
 
 /// The page of a report.
 pub(super) fn page(report: &Report) -> String {
-    let source = &report.run.source;
+    let title = match &report.batch {
+        Some(batch) => format!("Batch {}", batch.name),
+        None => report.run.source.key.clone(),
+    };
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (report.run.pipeline) " · " (source.key) }
+                title { (report.run.pipeline) " · " (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 header {
                     p.pipeline { (report.run.pipeline) }
-                    h1 { (source.key) }
+                    h1 { (title) }
                     p { (outcome(report)) }
                 }
                 main {
@@ -36,6 +39,7 @@ pub(super) fn page(report: &Report) -> String {
                     section { h2 { "Columns" } (columns(report)) }
                     section { h2 { "Time" } (timings(report)) }
                     section { h2 { "Files" } (files(report)) }
+                    @if let Some(batch) = &report.batch { section { h2 { "Members" } (members(batch)) } }
                 }
                 footer { (facts(report)) }
             }
@@ -122,25 +126,31 @@ fn reasons(report: &Report) -> Markup {
     html! {
         @if let Some(files) = &report.rejects {
             p {
-                "The records as they came: " code { (files.records) } ", to be mended and uploaded again; every reason: "
+                "The records as they came: "
+                @for (index, key) in files.records().take(ROWS_MAX).enumerate() {
+                    @if index > 0 { ", " }
+                    code { (key) }
+                }
+                @if files.further.len() >= ROWS_MAX { " and more in report.json" }
+                ", to be mended and uploaded again; every reason: "
                 code { (files.reasons) } "."
             }
         }
         table {
             thead { tr { th.number { "Records" } th { "Column" } th { "Reason" } th { "First seen" } th { "Value" } } }
-            tbody { @for reason in report.reasons.iter().take(ROWS_MAX) { (reason_row(reason)) } }
+            tbody { @for reason in report.reasons.iter().take(ROWS_MAX) { (reason_row(report, reason)) } }
         }
         (more(report.reasons.len()))
     }
 }
 
-fn reason_row(reason: &ReasonCount) -> Markup {
+fn reason_row(report: &Report, reason: &ReasonCount) -> Markup {
     html! {
         tr {
             td.number { (thousands(reason.records)) }
             td { (reason.column.as_deref().unwrap_or("–")) }
             td.reason { code.code { (reason.code.name()) } " " (reason.sample.message) }
-            td.place { "line " (thousands(reason.sample.line)) }
+            td.place { (reason.place(&report.run)) }
             td { @if let Some(value) = &reason.sample.value { code { (value) } } }
         }
     }
@@ -210,12 +220,21 @@ fn files(report: &Report) -> Markup {
     }
 }
 
+fn members(batch: &BatchSummary) -> Markup {
+    let unnamed = batch.members.saturating_sub(batch.first.len() as u64);
+    html! {
+        p { "Batch of " (thousands(batch.members)) " objects, listed in " code { (batch.list) } "." }
+        ul { @for member in &batch.first { li { code { (member) } } } }
+        @if unnamed > 0 { p.note { "and " (thousands(unnamed)) " more in the list" } }
+    }
+}
+
 fn facts(report: &Report) -> Markup {
     let source = &report.run.source;
     html! {
         dl {
             dt { "Run" } dd { code { (report.run.id) } }
-            dt { "Object" } dd { code { "s3://" (source.bucket) "/" (source.key) } " "
+            dt { (if report.batch.is_some() { "Batch list" } else { "Object" }) } dd { code { "s3://" (source.bucket) "/" (source.key) } " "
                 @if let Some(version) = &source.version { "version " code { (version) } }
                 @else { "etag " code { (source.etag) } } }
             dt { "Spec" } dd { code { (report.run.spec_digest) } }

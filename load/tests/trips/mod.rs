@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use stepwell_pipeline::{
+    batch::BATCHES_PREFIX,
     handoff::Transformed,
     manifest::{DataFile, ExtractManifest, Timing, TransformManifest},
     progress::Unwatched,
@@ -37,8 +38,9 @@ pub(crate) async fn of_key(
     sequencer: &str,
     spec: &str,
 ) -> Transformed {
+    let bucket = if key.starts_with(BATCHES_PREFIX) { "work" } else { "landing" };
     let source = Source {
-        bucket: "landing".into(),
+        bucket: bucket.into(),
         key: key.into(),
         version: None,
         etag: version.into(),
