@@ -107,7 +107,7 @@ async fn every_good_message_becomes_one_object_and_every_bad_one_a_dead_letter()
             for number in &batch {
                 // Of a group, nothing is handled behind what is not.
                 let is_behind = |other: &usize| other < number && puts[*other].group == puts[*number].group;
-                assert!(!is_fifo || failed.contains(number) || !failed.iter().any(|other| is_behind(other)), "{seed}");
+                assert!(!is_fifo || failed.contains(number) || !failed.iter().any(is_behind), "{seed}");
             }
             queue.splice(0..0, failed);
             line.land_one(&mut random);
