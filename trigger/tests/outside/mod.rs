@@ -121,7 +121,7 @@ impl Line {
         done: impl Future<Output = T>,
         late: Option<LateWrite>,
     ) -> T {
-        futures::pending!();
+        take_turns().await;
         let outcome = match self.way(name, key) {
             None => done.await,
             Some(way @ (Way::FailsBefore | Way::Throttled)) => fails(way),
@@ -139,7 +139,7 @@ impl Line {
                 self.die().await
             }
         };
-        futures::pending!();
+        take_turns().await;
         outcome
     }
 
@@ -156,6 +156,16 @@ impl Line {
     pub(crate) fn has_late(&self) -> bool {
         !self.late.lock().unwrap().is_empty()
     }
+}
+
+/// Lets others go on first.
+async fn take_turns() {
+    let mut is_polled = false;
+    std::future::poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut is_polled, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn store_fails<T>(way: Way) -> Result<T> {
