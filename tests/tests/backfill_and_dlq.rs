@@ -216,7 +216,8 @@ fn dead_letters_are_listed_explained_and_redriven() {
         assert_eq!(count("NoPipeline"), (json!(23), json!(23)), "{shown}");
         assert_eq!(count("InvalidInput"), (json!(3), json!(3)), "{shown}");
         assert_eq!(count("FunctionError"), (json!(1), json!(0)), "{shown}");
-        assert_eq!(count("ReceivedTooOften"), (json!(1), json!(1)), "{shown}");
+        // moto does not tell which queue SQS moved it from, as AWS does; without that nobody knows why it is there.
+        assert_eq!(count("Unknown"), (json!(1), json!(1)), "{shown}");
         assert_eq!(visible(endpoint, &dead).await, 28, "all can be seen again");
         let (_, shown, _) = run(endpoint, &["dlq", "list"], &variables);
         assert!(shown.starts_with("     23  NoPipeline  pipeline sales  the oldest "), "{shown}");

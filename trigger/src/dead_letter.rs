@@ -97,6 +97,8 @@ struct Wrapped {
     refusal: Option<String>,
     /// What was to be delivered.
     payload: String,
+    /// What it is about, where the payload does not say it.
+    about: Option<String>,
 }
 
 /// Understands a dead letter. `events_queue` is the name of the queue that it would be sent to, where that is known.
@@ -107,7 +109,10 @@ pub fn understand(letter: &DeadLetter, events_queue: Option<&str>) -> Understood
     // What SNS wrapped may be several events; `trigger` opens them, too.
     let events = event.map(envelope::opened).unwrap_or_default();
     let pathways: Vec<Pathway> = events.iter().flatten().filter_map(|event| Pathway::of(event).ok()).collect();
-    let (about, of_pathway) = about(&pathways, is_json);
+    let (about, of_pathway) = match wrapped.about {
+        Some(about) => (vec![about], None),
+        None => about(&pathways, is_json),
+    };
     let refusal = wrapped.refusal.or_else(|| match pathways[..] {
         [Pathway::Tick(_)] => Some("the next tick has done, or will do, what this one should have".to_owned()),
         _ => None,
@@ -168,6 +173,7 @@ fn unwrapped(letter: &DeadLetter, events_queue: Option<&str>) -> Wrapped {
         message: message.to_owned(),
         refusal: None,
         payload: letter.body.clone(),
+        about: None,
     };
     if let Some(error) = attribute("error") {
         return with(Origin::Trigger, error, attribute("message").unwrap_or_default());
@@ -213,21 +219,27 @@ fn from_invocation_record(record: &Value, body: &str) -> Wrapped {
     let message = format!("{said} ({condition})");
     if let Some(batch) = ["KinesisBatchInfo", "DDBStreamBatchInfo"].iter().find_map(|name| record.get(name)) {
         let field = |name: &str| batch.get(name).and_then(Value::as_str).unwrap_or("?");
-        let refusal = format!(
-            "it names records of a stream and does not hold them: {} records of {} of {}, from sequence number {} to {}",
+        let about = format!(
+            "{} records of {} of {}, from sequence number {} to {}",
             batch.get("batchSize").and_then(Value::as_u64).unwrap_or_default(),
             field("shardId"),
             field("streamArn"),
             field("startSequenceNumber"),
             field("endSequenceNumber"),
         );
-        let payload = body.to_owned();
-        return Wrapped { origin: Origin::Stream, error: error.to_owned(), message, refusal: Some(refusal), payload };
+        return Wrapped {
+            origin: Origin::Stream,
+            error: error.to_owned(),
+            message,
+            refusal: Some("it names records of a stream and does not hold them".to_owned()),
+            payload: body.to_owned(),
+            about: Some(about),
+        };
     }
     let payload = record.get("requestPayload").map(Value::to_string);
     let refusal = payload.is_none().then(|| "it does not hold the event".to_owned());
     let payload = payload.unwrap_or_else(|| body.to_owned());
-    Wrapped { origin: Origin::Lambda, error: error.to_owned(), message, refusal, payload }
+    Wrapped { origin: Origin::Lambda, error: error.to_owned(), message, refusal, payload, about: None }
 }
 
 /// The error of an HTTP status that Lambda or SNS gives (Lambda Developer Guide, "Adding a dead-letter queue").

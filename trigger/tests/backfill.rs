@@ -411,6 +411,26 @@ async fn a_round_that_gets_nowhere_is_an_error() {
     assert_eq!(world.queue.take_sent(), []);
 }
 
+/// However long each look at an object takes, the first of a round has the first turn.
+#[tokio::test]
+async fn a_slow_look_at_the_first_object_keeps_no_round_from_getting_further() {
+    let line = Arc::new(Line::uneven());
+    let mut world = World::with(MemoryStores::default(), line, usize::MAX);
+    world.put("work", "pipelines/sales.yaml", SPEC).await;
+    for number in 0..20 {
+        world.put("landing", &key(number), "a\n1\n").await;
+    }
+    for rounds in 1.. {
+        assert!(rounds < 30, "it goes on for ever");
+        world.ports.context.budget = Arc::new(Looks(AtomicUsize::new(3)));
+        let slow = BackfillRequest { rate: Some(2.0), ..request() };
+        if world.run(&slow).await.expect("it gets further").1 == Ended::Done {
+            break;
+        }
+    }
+    assert_eq!(world.keys().len(), 20);
+}
+
 /// The later of two workers takes over; the earlier notices and leaves it alone.
 #[tokio::test]
 async fn of_two_workers_the_later_goes_on() {

@@ -288,13 +288,11 @@ fn explanation(letter: &DeadLetter, understood: &Understood) -> String {
     say("about", &understood.about.join("\n"));
     say("meaning", &understood.meaning);
     say("what to do", &understood.advice);
-    say(
-        "redrive",
-        match &understood.redrive {
-            Redrive::Send(_) => "sends it to the events queue",
-            Redrive::Refuse(_) => "leaves it here",
-        },
-    );
+    let redrive = match &understood.redrive {
+        Redrive::Send(_) => "sends it to the events queue".to_owned(),
+        Redrive::Refuse(why) => format!("leaves it here: {why}"),
+    };
+    say("redrive", &redrive);
     let body = serde_json::from_str::<serde_json::Value>(&letter.body);
     say("body", &body.map_or_else(|_| letter.body.clone(), |body| format!("{body:#}")));
     text

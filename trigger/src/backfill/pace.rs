@@ -82,15 +82,12 @@ impl<'a> Pace<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).rate
     }
 
-    /// Waits until the next may start; gives whether there was time for that.
-    pub(super) async fn turn(&self) -> bool {
-        let turn = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let turn = state.next.max(self.clock.now());
-            state.next = turn + Duration::from_secs_f64(1.0 / state.rate);
-            turn
-        };
-        self.wait_until(turn).await
+    /// The next moment at which an execution may start. Who asks first has the earliest.
+    pub(super) fn turn(&self) -> Duration {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = state.next.max(self.clock.now());
+        state.next = turn + Duration::from_secs_f64(1.0 / state.rate);
+        turn
     }
 
     /// Makes a call until it succeeds, fails for good or was made often enough. Gives nothing where the time ran out.
@@ -118,7 +115,8 @@ impl<'a> Pace<'a> {
         }
     }
 
-    async fn wait_until(&self, moment: Duration) -> bool {
+    /// Waits until a moment; gives whether there was time for that.
+    pub(super) async fn wait_until(&self, moment: Duration) -> bool {
         loop {
             let left = moment.saturating_sub(self.clock.now());
             if left.is_zero() {

@@ -37,6 +37,9 @@ pub trait Watch: Send + Sync {
     fn advanced(&self, state: &Backfill, rate: f64);
 }
 
+/// What a look at an object tells: see [`Round::looked_at`].
+type Looked = Result<Option<Option<Fate>>, StageError>;
+
 /// One worker's part of a backfill.
 pub(super) struct Round<'a> {
     ports: &'a Ports,
@@ -134,7 +137,15 @@ impl<'a> Round<'a> {
             is_first = false;
             std::future::ready(has_time)
         });
-        let mut fates = in_time.map(|meta| self.with_fate(objects, meta)).buffered(CONCURRENCY);
+        // Turns are taken in the order of the keys: the position cannot move over one that waits while later ones start.
+        let mut fates = in_time
+            .map(|meta| self.looked_at(objects, meta))
+            .buffered(CONCURRENCY)
+            .map(|(meta, looked)| {
+                let turn = matches!(looked, Ok(Some(None))).then(|| self.pace.turn());
+                self.started(objects, meta, looked, turn)
+            })
+            .buffered(CONCURRENCY);
         let mut dealt_with = 0;
         while let Some((meta, fate)) = fates.next().await {
             let Some(fate) = fate? else { return Ok(false) };
@@ -146,32 +157,35 @@ impl<'a> Round<'a> {
         Ok(dealt_with == batch.len())
     }
 
-    fn with_fate<'s>(
-        &'s self,
-        objects: &'s Objects<'_>,
-        meta: ObjectMeta,
-    ) -> BoxFuture<'s, (ObjectMeta, Result<Option<Fate>, StageError>)> {
+    /// Looks at an object: its fate, nothing for one that is to be started, or nothing at all where the time ran out.
+    fn looked_at<'s>(&'s self, objects: &'s Objects<'_>, meta: ObjectMeta) -> BoxFuture<'s, (ObjectMeta, Looked)> {
         async move {
-            let fate = self.decide(objects, &meta).await;
-            (meta, fate)
+            if let Some(fate) = objects.passed_over(&meta) {
+                return (meta, Ok(Some(Some(fate))));
+            }
+            let settled = self.pace.patiently(|| objects.settled(&meta).boxed()).await;
+            (meta, settled)
         }
         .boxed()
     }
 
-    async fn decide(&self, objects: &Objects<'_>, meta: &ObjectMeta) -> Result<Option<Fate>, StageError> {
-        if let Some(fate) = objects.passed_over(meta) {
-            return Ok(Some(fate));
+    /// Starts an object's execution when it is its turn, if it has one. Gives its fate, or nothing where the time ran out.
+    fn started<'s>(
+        &'s self,
+        objects: &'s Objects<'_>,
+        meta: ObjectMeta,
+        looked: Looked,
+        turn: Option<Duration>,
+    ) -> BoxFuture<'s, (ObjectMeta, Result<Option<Fate>, StageError>)> {
+        async move {
+            let Some(turn) = turn else { return (meta, looked.map(Option::flatten)) };
+            if !self.pace.wait_until(turn).await {
+                return (meta, Ok(None));
+            }
+            let started = self.pace.patiently(|| objects.start(&meta).boxed()).await;
+            (meta, started.map(|started| started.map(|()| Fate::Started)))
         }
-        match self.pace.patiently(|| objects.settled(meta).boxed()).await? {
-            None => return Ok(None),
-            Some(Some(fate)) => return Ok(Some(fate)),
-            Some(None) => {}
-        }
-        if !self.pace.turn().await {
-            return Ok(None);
-        }
-        let started = self.pace.patiently(|| objects.start(meta).boxed()).await?;
-        Ok(started.map(|()| Fate::Started))
+        .boxed()
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn of(origin: Origin, error: &str, refusal: Option<&str>) -> (String,
                                       from the stream, for as long as it retains them, by a second event source mapping \
                                       that begins AT_TIMESTAMP; then delete the message"
             .to_owned(),
-        (_, Some(refusal)) => format!("{advice}; a redrive is refused: {refusal}"),
+        (_, Some(_)) => format!("{advice}; a redrive is refused, so delete the message in the end"),
         _ => advice.to_owned(),
     };
     (meaning.to_owned(), advice)

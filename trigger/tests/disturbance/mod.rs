@@ -42,11 +42,17 @@ pub(crate) struct Line {
     calls: Mutex<usize>,
     faults: BTreeMap<usize, Way>,
     pub(crate) killed: Notify,
+    /// Whether earlier calls take longer than later ones.
+    is_uneven: bool,
 }
 
 impl Line {
     pub(crate) fn with(faults: BTreeMap<usize, Way>) -> Self {
         Self { faults, ..Self::default() }
+    }
+
+    pub(crate) fn uneven() -> Self {
+        Self { is_uneven: true, ..Self::default() }
     }
 
     /// The calls that were made.
@@ -56,11 +62,14 @@ impl Line {
 
     /// Does a call as well as its fault allows.
     pub(crate) async fn call<T>(&self, fails: fn(Way) -> T, done: impl Future<Output = T>) -> T {
-        let way = {
+        let (way, number) = {
             let mut calls = self.calls.lock().unwrap();
             *calls += 1;
-            self.faults.get(&(*calls - 1)).copied()
+            (self.faults.get(&(*calls - 1)).copied(), *calls)
         };
+        for _ in number..if self.is_uneven { 60 } else { 0 } {
+            tokio::task::yield_now().await;
+        }
         match way {
             None => done.await,
             Some(way @ (Way::FailsBefore | Way::Throttled)) => fails(way),
