@@ -205,21 +205,24 @@ async fn occurrences_of_one_prefix_are_one_batch() {
     assert_eq!(deployment.started().len(), 2);
 }
 
+/// The objects that come hour by hour, with their bytes.
+type Signs = &'static [(&'static str, &'static str)];
+
 #[tokio::test]
 async fn an_incomplete_batch_waits() {
-    let manifest = "in/2026/11/20/manifest.json";
-    let cases: [(&str, &[(&str, &str)], &[&str]); 5] = [
+    const MANIFEST: &str = "in/2026/11/20/manifest.json";
+    let cases: [(&str, Signs, &[&str]); 5] = [
         (", complete_when: { object: _SUCCESS }", &[("in/2026/11/20/_SUCCESS", "")], &["a", "b"]),
         (", complete_when: { files: 3 }", &[("in/2026/11/20/c.csv", "x")], &["a", "b", "c"]),
         (
             ", complete_when: { manifest: manifest.json }",
-            &[(manifest, "{\"files\": [\"a.csv\", \"in/2026/11/20/c.csv\"]}"), ("in/2026/11/20/c.csv", "x")],
+            &[(MANIFEST, "{\"files\": [\"a.csv\", \"in/2026/11/20/c.csv\"]}"), ("in/2026/11/20/c.csv", "x")],
             &["a", "c"],
         ),
-        (", complete_when: { manifest: manifest.json }", &[(manifest, "[\"b.csv\"]")], &["b"]),
+        (", complete_when: { manifest: manifest.json }", &[(MANIFEST, "[\"b.csv\"]")], &["b"]),
         (
             ", complete_when: { manifest: manifest.json }",
-            &[(manifest, "[]]"), (manifest, "[\"a.txt\"]"), (manifest, "[\"s3://landing/in/2026/11/20/a.csv\"]")],
+            &[(MANIFEST, "[]]"), (MANIFEST, "[\"a.txt\"]"), (MANIFEST, "[\"s3://landing/in/2026/11/20/a.csv\"]")],
             &["a"],
         ),
     ];

@@ -67,7 +67,8 @@ impl Line {
         *chance ^= *chance << 13;
         *chance ^= *chance >> 7;
         *chance ^= *chance << 17;
-        (*chance >> 32) % 4
+        // Now and then for so long that another does its whole work meanwhile.
+        if *chance >> 60 == 15 { 100 } else { (*chance >> 32) % 4 }
     }
 }
 
