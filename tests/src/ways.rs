@@ -107,18 +107,20 @@ impl Stack {
         assert!(answer["Failed"].as_array().is_none_or(Vec::is_empty), "{answer}");
     }
 
-    /// Tells the time, as the schedule of the template does every minute.
+    /// Tells the time, as the schedule of the template does every minute, and waits until what that leads to is done.
     pub async fn tick(&self, moment: &str) {
-        self.send(&json!({"tick": moment})).await;
+        until(&format!("the tick of {moment}"), PATIENCE, async || {
+            // Another tick may be in the way.
+            self.invoke(&json!({"tick": moment})).await["tick"].is_string().then_some(())
+        })
+        .await;
     }
 
-    /// Waits until a queue holds no message, nor anybody else one of its messages.
-    pub async fn emptied(&self, queue: &str) {
-        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-        let question = json!({"QueueUrl": queue, "AttributeNames": names});
-        until(&format!("{queue} to be empty"), PATIENCE, async || {
-            let answer = self.endpoint().json("sqs", "AmazonSQS.GetQueueAttributes", &question).await;
-            names.iter().all(|name| answer["Attributes"][name] == "0").then_some(())
+    /// Tells the time until executions whose name begins with the prefix have loaded so many records.
+    pub async fn ticked_until_loaded(&self, prefix: &str, records: u64, moment: impl Fn() -> String) {
+        until(&format!("{records} records loaded by executions {prefix}"), PATIENCE, async || {
+            self.tick(&moment()).await;
+            (self.loaded(prefix).await >= records).then_some(())
         })
         .await;
     }

@@ -3,7 +3,10 @@
 //! `STEPWELL_BURST` is the number of uploads of the burst; 40 by default, 1000 for the real thing.
 #![allow(clippy::expect_used, reason = "what a check cannot ask for fails the test, and the message says why")]
 
-use std::{env, sync::Arc, sync::LazyLock, time::Duration};
+use std::{
+    env,
+    sync::{Arc, LazyLock},
+};
 
 use aws_sdk_s3::types::{
     Event, FilterRule, FilterRuleName, LambdaFunctionConfiguration, NotificationConfiguration,
@@ -218,18 +221,14 @@ fn small_objects_are_gathered() {
         let uploads = stream::iter(0..30_u32);
         let each = |number| stack.upload_owned(format!("full/{number}.csv"), csv(number * 10..number * 10 + 10));
         uploads.for_each_concurrent(8, each).await;
+        stack.ticked_until_loaded("full-", 300, || moment(Utc::now())).await;
         stack.succeeded("full-", 3).await;
         stack.assert_holds("full", 300).await;
 
         for number in 0..4 {
             stack.upload(&format!("rest/{number}.csv"), csv(number * 10..number * 10 + 10)).await;
         }
-        until("the rest", PATIENCE, async || {
-            stack.tick(&moment(Utc::now() + TimeDelta::minutes(2))).await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            (stack.loaded("rest-").await == 40).then_some(())
-        })
-        .await;
+        stack.ticked_until_loaded("rest-", 40, || moment(Utc::now() + TimeDelta::minutes(2))).await;
         stack.assert_holds("rest", 40).await;
     });
 }
@@ -255,15 +254,12 @@ fn a_scheduled_batch_is_one_run() {
         stack.tick(&moment(Utc::now())).await;
         // Half of a batch is none.
         stack.tick(&moment(due + TimeDelta::seconds(5))).await;
-        stack.emptied(stack.output("EventsQueueUrl")).await;
         assert_eq!(stack.deployment.executions("nightly-").await.len(), 0, "it is not complete");
 
         stack.upload(&format!("{folder}/_SUCCESS"), Vec::new()).await;
         for minutes in [1, 1, 2] {
             stack.tick(&moment(due + TimeDelta::minutes(minutes))).await;
         }
-        stack.succeeded("nightly-", 1).await;
-        stack.emptied(stack.output("EventsQueueUrl")).await;
         stack.succeeded("nightly-", 1).await;
         stack.assert_holds("nightly", OBJECTS.into()).await;
     });
@@ -335,17 +331,19 @@ fn records_of_a_stream_are_loaded() {
     let stack = &WAYS.wide;
     block_on(async {
         stack.push("streamed", &format!("match: \"streams/{STREAM}/**\"\nformat: ndjson")).await;
-        let records: Vec<_> = (0..RECORDS)
-            .map(|id| {
-                let record = json!({"id": id, "region": "north"}).to_string();
-                json!({"PartitionKey": id.to_string(), "Data": BASE64_STANDARD.encode(record)})
-            })
+        let mut data: Vec<_> = (0..RECORDS).map(|id| json!({"id": id, "region": "north"}).to_string()).collect();
+        data.insert(7, "{a record that is no JSON".to_owned());
+        let records = data.iter().enumerate();
+        let records: Vec<_> = records
+            .map(|(id, data)| json!({"PartitionKey": id.to_string(), "Data": BASE64_STANDARD.encode(data)}))
             .collect();
         let put = json!({"StreamName": STREAM, "Records": records});
         let answer = stack.deployment.endpoint.json("kinesis", "Kinesis_20131202.PutRecords", &put).await;
         assert_eq!(answer["FailedRecordCount"], 0, "{answer}");
         stack.loaded_in_the_end("streamed-", RECORDS.into()).await;
         stack.assert_holds("streamed", RECORDS.into()).await;
+        let letter = stack.dead_letter("shardId-").await;
+        assert_eq!(letter.attributes["error"], "UnreadableSource", "{letter:?}");
     });
 }
 
@@ -354,12 +352,13 @@ fn messages_that_are_data_are_loaded() {
     let stack = &WAYS.wide;
     block_on(async {
         stack.push("messages", "match: \"queues/**\"\nformat: ndjson").await;
-        for batch in 0..3 {
-            let bodies = (batch * 10..batch * 10 + 10).map(|id| json!({"id": id, "region": "south"}).to_string());
-            stack.send_to(stack.output("DataQueueUrl"), bodies).await;
-        }
-        stack.loaded_in_the_end("messages-", 30).await;
-        stack.assert_holds("messages", 30).await;
+        let mut bodies: Vec<_> = (0..9).map(|id| json!({"id": id, "region": "south"}).to_string()).collect();
+        bodies.insert(4, "{a message that is no JSON".to_owned());
+        stack.send_to(stack.output("DataQueueUrl"), bodies).await;
+        stack.loaded_in_the_end("messages-", 9).await;
+        stack.assert_holds("messages", 9).await;
+        let letter = stack.dead_letter("message_id").await;
+        assert_eq!(letter.attributes["error"], "UnreadableSource", "{letter:?}");
     });
 }
 
