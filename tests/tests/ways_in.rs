@@ -241,7 +241,7 @@ fn a_scheduled_batch_is_one_run() {
     block_on(async {
         let due = Utc::now() + TimeDelta::minutes(3);
         let source = format!(
-            "match: \"nightly/**\"\nformat: csv\nschedule: {{ cron: \"{}\", time_zone: UTC, prefix: \"nightly/{{today:%Y/%m/%d}}/\", complete_when: {{ object: _SUCCESS }} }}",
+            "match: \"nightly/**/*.csv\"\nformat: csv\nschedule: {{ cron: \"{}\", time_zone: UTC, prefix: \"nightly/{{today:%Y/%m/%d}}/\", complete_when: {{ object: _SUCCESS }} }}",
             due.format("%-M %-H %-d %-m *"),
         );
         stack.push("nightly", &source).await;
