@@ -1,11 +1,11 @@
-//! Clients of an engine's AWS endpoint: the SDK's where the product uses the service too, and three bare calls for
+//! Clients of an engine's AWS endpoint: the SDK's where the product uses the service too, and a few bare calls for
 //! what only the tests need.
 
 use std::net::SocketAddr;
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use hyper::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http;
 
@@ -88,6 +88,26 @@ impl Endpoint {
         let headers = [("content-type", "application/json")];
         let text = self.call(service, method, path, &headers, &body.to_string(), path).await;
         serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Invokes a function, with `RequestResponse` or `Event` for the kind of invocation.
+    pub async fn invoke(&self, function: &str, payload: &Value, kind: &str) -> Value {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let headers = [("content-type", "application/json"), ("x-amz-invocation-type", kind)];
+        let text = self.call("lambda", Method::POST, &path, &headers, &payload.to_string(), "Invoke").await;
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Receives messages of a queue, at most ten, and deletes them there.
+    pub async fn take_messages(&self, queue: &str) -> Vec<Value> {
+        let request = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]});
+        let answer = self.json("sqs", "AmazonSQS.ReceiveMessage", &request).await;
+        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        for message in &messages {
+            let deletion = json!({"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]});
+            self.json("sqs", "AmazonSQS.DeleteMessage", &deletion).await;
+        }
+        messages
     }
 
     async fn call(

@@ -1,6 +1,6 @@
 //! Deployments: the same binaries and the same definition, on the engines there are.
 
-use std::{collections::BTreeMap, env, path::Path, time::Duration};
+use std::{collections::BTreeMap, env, sync::Arc, time::Duration};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::{
     deployment::Deployment,
     fault_proxy::FaultProxy,
     lambda_host::{Function, LambdaHost},
-    ministack::Ministack,
+    ministack::{ARTIFACTS, Ministack},
     moto::Moto,
     notices::Inbox,
     workspace,
@@ -106,6 +106,7 @@ pub async fn hosted(suite: &str, elsewhere: Option<(Endpoint, u16)>) -> Deployme
         state_machine,
         mute_state_machine,
         events_queue,
+        outputs: BTreeMap::new(),
         waits_are_real: true,
         _running: Box::new(moto),
     }
@@ -114,25 +115,35 @@ pub async fn hosted(suite: &str, elsewhere: Option<(Endpoint, u16)>) -> Deployme
 /// The shipped template with the real binaries, as a stack on ministack.
 pub async fn on_ministack(suite: &str) -> Deployment {
     let folder = workspace::scratch(suite);
-    let ministack = Ministack::start(&folder, &[]).await;
-    let binaries: &Path = &workspace::binaries();
+    let ministack = Arc::new(Ministack::start(&folder, &[]).await);
+    let template = packaged(&ministack, &folder).await;
+    stack(&ministack, STACK, &template, &[]).await
+}
+
+/// The shipped template with the real binaries of all functions, uploaded and ready for stacks.
+pub async fn packaged(ministack: &Ministack, folder: &std::path::Path) -> String {
     FUNCTIONS.into_iter().chain(["trigger"]).for_each(|name| drop(workspace::binary(name)));
-    let outputs = ministack.deploy(STACK, binaries, &folder).await;
+    ministack.package(&workspace::binaries(), folder).await
+}
+
+/// A stack of the packaged template on a ministack that may have others. No stack's name may be part of another's.
+pub async fn stack(ministack: &Arc<Ministack>, stack: &str, template: &str, parameters: &[(&str, &str)]) -> Deployment {
+    let outputs = ministack.create_stack(stack, template, parameters).await;
     let output = |name: &str| outputs.get(name).unwrap_or_else(|| panic!("the stack has no output {name}")).clone();
 
     let endpoint = ministack.endpoint.clone();
-    let uploads = "uploads".to_owned();
+    let uploads = format!("{stack}-uploads");
     endpoint.s3().create_bucket().bucket(&uploads).send().await.expect("a bucket can be made");
     let inbox = Inbox::subscribe(&endpoint, &output("TopicArn")).await;
     let sfn = endpoint.sfn();
 
-    let functions = stack_functions(&endpoint).await;
+    let functions = stack_functions(&endpoint, stack).await;
     let mut arns = BTreeMap::new();
     for name in FUNCTIONS {
         arns.insert(name, functions[name]["FunctionArn"].as_str().expect("a function has an ARN").to_owned());
     }
-    arns.insert("notify", create_mute_function(&endpoint, &functions["notify"]).await);
-    let mute_state_machine = create_state_machine(&sfn, "mute", &arns).await;
+    arns.insert("notify", create_mute_function(&endpoint, stack, &functions["notify"]).await);
+    let mute_state_machine = create_state_machine(&sfn, &format!("{stack}-mute"), &arns).await;
 
     let events_queue = Some(output("EventsQueueUrl"));
     let (landing, work, lake) = (output("LandingBucket"), output("WorkBucket"), output("LakeBucket"));
@@ -152,35 +163,38 @@ pub async fn on_ministack(suite: &str) -> Deployment {
         state_machine,
         mute_state_machine,
         events_queue,
+        outputs,
         waits_are_real: false,
-        _running: Box::new(ministack),
+        _running: Box::new(ministack.clone()),
     }
 }
 
-/// The stack's functions by the name of their binary.
-pub async fn stack_functions(endpoint: &Endpoint) -> BTreeMap<&'static str, Value> {
+/// A stack's functions by the name of their binary, but for `trigger`.
+pub async fn stack_functions(endpoint: &Endpoint, stack: &str) -> BTreeMap<&'static str, Value> {
     let listing = endpoint.rest("lambda", Method::GET, "/2015-03-31/functions/", &json!({})).await;
     let listed = listing["Functions"].as_array().expect("functions can be listed").clone();
     let of = |name: &str| {
-        let is_it =
-            |function: &&Value| function["FunctionName"].as_str().unwrap_or_default().to_lowercase().contains(name);
+        let is_it = |function: &&Value| {
+            let function = function["FunctionName"].as_str().unwrap_or_default().to_lowercase();
+            function.starts_with(stack) && function.contains(name)
+        };
         listed.iter().find(is_it).unwrap_or_else(|| panic!("the stack has no function {name}")).clone()
     };
     FUNCTIONS.into_iter().map(|name| (name, of(name))).collect()
 }
 
 // The stack's notify function again, but for its topic.
-async fn create_mute_function(endpoint: &Endpoint, notify: &Value) -> String {
+async fn create_mute_function(endpoint: &Endpoint, stack: &str, notify: &Value) -> String {
     let mut variables = notify["Environment"]["Variables"].clone();
     variables["TOPIC_ARN"] = NO_TOPIC.into();
     let function = json!({
-        "FunctionName": "mute",
+        "FunctionName": format!("mute-{stack}"),
         "Runtime": notify["Runtime"],
         "Handler": notify["Handler"],
         "Role": notify["Role"],
         "Timeout": notify["Timeout"],
         "Environment": {"Variables": variables},
-        "Code": {"S3Bucket": "artifacts", "S3Key": "notify.zip"},
+        "Code": {"S3Bucket": ARTIFACTS, "S3Key": "notify.zip"},
     });
     let created = endpoint.rest("lambda", Method::POST, "/2015-03-31/functions", &function).await;
     created["FunctionArn"].as_str().expect("a function has an ARN").to_owned()

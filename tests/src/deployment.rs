@@ -1,6 +1,6 @@
 //! A Stepwell that runs somewhere: what tests do with it, whichever engine is behind it.
 
-use std::{any::Any, fmt, time::Duration};
+use std::{any::Any, collections::BTreeMap, fmt, time::Duration};
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
@@ -41,6 +41,8 @@ pub struct Deployment {
     pub mute_state_machine: String,
     /// The URL of the queue that events wait in, where the engine has events.
     pub events_queue: Option<String>,
+    /// What the template gives, where the deployment is a stack.
+    pub outputs: BTreeMap<String, String>,
     /// Whether the waits between attempts are those of the definition.
     pub waits_are_real: bool,
     pub(crate) _running: Running,

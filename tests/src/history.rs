@@ -69,6 +69,18 @@ impl Finished {
     }
 }
 
+/// How many spans of time have a moment in common, at most. One that begins when another ends has none with it.
+pub(crate) fn most_at_once(spans: impl Iterator<Item = (f64, f64)>) -> usize {
+    let mut changes: Vec<_> = spans.flat_map(|(begin, end)| [(begin, 1), (end, -1)]).collect();
+    changes.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+    let mut now = 0_isize;
+    let most = changes.into_iter().map(|(_, change)| {
+        now += change;
+        now
+    });
+    most.max().unwrap_or_default().unsigned_abs()
+}
+
 /// The steps and times in the events of a history.
 pub(crate) fn read(events: &[HistoryEvent]) -> (Vec<Step>, Vec<Times>) {
     let (mut trace, mut times) = (Vec::<Step>::new(), Vec::<Times>::new());

@@ -99,7 +99,7 @@ pub(crate) async fn forward(mut request: Request<Incoming>, to: SocketAddr) -> R
 ///
 /// # Errors
 /// The text of what went wrong below HTTP.
-pub(crate) async fn send(
+pub async fn send(
     method: Method,
     url: &str,
     headers: &[(&str, &str)],

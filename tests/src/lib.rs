@@ -18,7 +18,7 @@ pub mod environment;
 pub mod fault_proxy;
 pub mod flights;
 pub mod history;
-mod http;
+pub mod http;
 pub mod interpreter;
 pub mod kills;
 pub mod lambda_host;
@@ -29,6 +29,7 @@ mod process;
 pub mod python;
 mod range;
 pub mod suite;
+pub mod ways;
 pub mod workspace;
 
 use std::{

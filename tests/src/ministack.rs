@@ -13,7 +13,8 @@ use crate::{
     python, until, workspace,
 };
 
-const ARTIFACTS: &str = "artifacts";
+/// The bucket of what is deployed.
+pub const ARTIFACTS: &str = "artifacts";
 
 /// A running ministack.
 #[derive(Debug)]
@@ -50,7 +51,8 @@ impl Ministack {
             ("SFN_WAIT_SCALE", "0.01"),
         ];
         variables.extend(more);
-        let mut process = Supervised::start(&python::program("ministack"), &[], &variables, &log);
+        let script = workspace::root().join("tests/python/ministack_with_moments.py");
+        let mut process = Supervised::start(&python::program("python"), &[python::argument(&script)], &variables, &log);
         until("ministack to answer", Duration::from_secs(60), async || {
             assert!(process.ended().is_none(), "ministack ended:\n{}", tail(&log));
             endpoint.is_up("/_ministack/health").await.then_some(())
@@ -59,10 +61,10 @@ impl Ministack {
         Self { endpoint, proxy, log, _process: process }
     }
 
-    /// Packages the template with binaries of the folder, uploads what comes of it and creates a stack. Returns the
-    /// stack's outputs.
-    pub async fn deploy(&self, stack: &str, binaries: &Path, folder: &Path) -> BTreeMap<String, String> {
-        let (root, package) = (workspace::root(), folder.join(format!("package-{stack}")));
+    /// Packages the template with binaries of the folder and uploads what comes of it. Returns the template that refers
+    /// to it, for any number of stacks.
+    pub async fn package(&self, binaries: &Path, folder: &Path) -> String {
+        let (root, package) = (workspace::root(), folder.join("package"));
         let (script, template) = (root.join("tests/python/package.py"), root.join("infra/template.yaml"));
         let paths = [&script, &template, binaries, &package].map(|path: &Path| python::argument(path));
         python::run("python", &[paths[0], paths[1], paths[2], paths[3], ARTIFACTS]);
@@ -75,12 +77,17 @@ impl Ministack {
             let body = ByteStream::from_path(&path).await.expect("a packaged file can be read");
             s3.put_object().bucket(ARTIFACTS).key(key).body(body).send().await.expect("a package can be uploaded");
         }
-        let template = std::fs::read_to_string(package.join("template.json")).expect("the package has the template");
-        self.create_stack(stack, &template).await
+        std::fs::read_to_string(package.join("template.json")).expect("the package has the template")
     }
 
-    async fn create_stack(&self, stack: &str, template: &str) -> BTreeMap<String, String> {
-        let creation = [
+    /// Creates a stack from a packaged template with these parameters. Returns the stack's outputs.
+    pub async fn create_stack(
+        &self,
+        stack: &str,
+        template: &str,
+        parameters: &[(&str, &str)],
+    ) -> BTreeMap<String, String> {
+        let mut creation = vec![
             ("Action", "CreateStack"),
             ("Version", "2010-05-15"),
             ("StackName", stack),
@@ -88,6 +95,12 @@ impl Ministack {
             ("Capabilities.member.1", "CAPABILITY_IAM"),
             ("Capabilities.member.2", "CAPABILITY_AUTO_EXPAND"),
         ];
+        let names: Vec<_> = (1..=parameters.len())
+            .map(|number| ["Key", "Value"].map(|part| format!("Parameters.member.{number}.Parameter{part}")))
+            .collect();
+        for ([key, value], (parameter, given)) in names.iter().zip(parameters) {
+            creation.extend([(key.as_str(), *parameter), (value.as_str(), *given)]);
+        }
         self.endpoint.query("cloudformation", &creation).await;
         let question = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", stack)];
         let description = until("the stack", Duration::from_secs(60), async || {

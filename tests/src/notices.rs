@@ -28,7 +28,8 @@ pub struct Published {
 impl Inbox {
     /// Makes a queue and subscribes it to the topic.
     pub async fn subscribe(endpoint: &Endpoint, topic: &str) -> Self {
-        let created = endpoint.json("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": "notices"})).await;
+        let name = format!("{}-inbox", topic.rsplit(':').next().unwrap_or_default());
+        let created = endpoint.json("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name})).await;
         let queue = created["QueueUrl"].as_str().expect("a queue has a URL").to_owned();
         let wanted = json!({"QueueUrl": queue, "AttributeNames": ["QueueArn"]});
         let attributes = endpoint.json("sqs", "AmazonSQS.GetQueueAttributes", &wanted).await;
@@ -56,13 +57,9 @@ impl Inbox {
 
     /// Takes what waits in the queue.
     pub async fn receive(&self) {
-        let request = json!({"QueueUrl": self.queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0});
-        let answer = self.endpoint.json("sqs", "AmazonSQS.ReceiveMessage", &request).await;
-        for message in answer["Messages"].as_array().unwrap_or(&Vec::new()) {
+        for message in self.endpoint.take_messages(&self.queue).await {
             let envelope: Value =
                 serde_json::from_str(message["Body"].as_str().unwrap_or_default()).expect("SNS wraps messages in JSON");
-            let deletion = json!({"QueueUrl": self.queue, "ReceiptHandle": message["ReceiptHandle"]});
-            self.endpoint.json("sqs", "AmazonSQS.DeleteMessage", &deletion).await;
             let mut attributes = serde_json::Map::new();
             for (name, attribute) in envelope["MessageAttributes"].as_object().into_iter().flatten() {
                 attributes.insert(name.clone(), attribute["Value"].clone());
