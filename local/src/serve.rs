@@ -138,17 +138,31 @@ impl Server {
                 tokio::time::sleep(POLL).await;
             }
         });
-        tokio::signal::ctrl_c().await?;
+        interrupted().await?;
         loops.shutdown().await;
         if executions.running() > 0 {
             eprintln!("{} executions still run; interrupt again to leave them", executions.running());
         }
         tokio::select! {
             () = finish(&ports, &executions, &queue) => {}
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            again = interrupted() => again?,
         }
         Ok(())
     }
+}
+
+/// Waits until a terminal interrupts the process, or what supervises it ends it.
+async fn interrupted() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminated.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 /// Waits for the executions that run, and has their ends noted.
