@@ -64,6 +64,7 @@ async fn every_good_message_becomes_one_object_and_every_bad_one_a_dead_letter()
             queue: Arc::new(Queues(dead.clone(), line.clone())),
             links: Arc::new(MemoryLinks),
             events_queue: "events".to_owned(),
+            receives_max: 5,
             running_max: None,
         };
         let puts: Vec<Put> = (0..30)
