@@ -458,6 +458,7 @@ async fn a_request_that_finds_no_room_while_the_last_execution_ends_is_not_left_
         }
         // Its end is told at the moment when the next upload comes.
         world.end_one();
+        world.run_ms_min = 6_000;
         world.deliver();
         world.upload(1);
         world.deliver();
