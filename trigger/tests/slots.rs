@@ -435,9 +435,35 @@ async fn without_faults_nothing_waits_for_a_tick() {
         let mut world = World::new(seed, running_max, Faults::At(BTreeMap::new())).await;
         world.are_ends_disturbed = false;
         world.next_tick_ms = u64::MAX;
-        world.run_ms_min = 10_000;
-        (0..100).for_each(|number| world.upload(number));
+        world.run_ms_min = 6_000;
+        // Most come one by one, so that there is nobody else to start them.
+        for number in 0..100 {
+            world.upload(number);
+            (0..if number < 50 { 0 } else { 600 }).for_each(|_| world.step());
+        }
         world.run_to_the_end(1_000_000, &format!("seed {seed}")).await;
         world.assert_all_ran(100, &format!("seed {seed}"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_finds_no_room_while_the_last_execution_ends_is_not_left_behind() {
+    for seed in 0..3_000 {
+        let mut world = World::new(seed, 1, Faults::At(BTreeMap::new())).await;
+        world.are_ends_disturbed = false;
+        world.next_tick_ms = u64::MAX;
+        world.upload(0);
+        world.deliver();
+        while !world.live.is_empty() {
+            world.poll_one();
+        }
+        // Its end is told at the moment when the next upload comes.
+        world.end_one();
+        world.run_ms_min = 6_000;
+        world.deliver();
+        world.upload(1);
+        world.deliver();
+        world.run_to_the_end(20_000, &format!("seed {seed}")).await;
+        world.assert_all_ran(2, &format!("seed {seed}"));
     }
 }
