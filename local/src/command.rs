@@ -4,10 +4,13 @@ mod check;
 mod infer;
 mod replay;
 mod run;
+mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::run::carry_out;
 
 /// Runs ETL pipelines on this machine, through the same state machine and stages as on AWS.
 #[derive(Debug, Parser)]
@@ -27,6 +30,10 @@ enum Command {
     Infer(infer::InferArguments),
     /// Runs a run again: finished stages are not repeated.
     Replay(replay::ReplayArguments),
+    /// Watches a landing folder and runs what arrives, and takes jobs over HTTP.
+    Serve(serve::ServeArguments),
+    /// Prints the OpenAPI document of the jobs API.
+    Openapi,
     /// Prints the JSON Schema of pipeline specs, for editors.
     Schema,
 }
@@ -73,6 +80,11 @@ impl Arguments {
             Command::Check(arguments) => check::check(arguments).await,
             Command::Infer(arguments) => infer::run(&arguments).await,
             Command::Replay(arguments) => replay::replay(arguments).await,
+            Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Openapi => {
+                println!("{:#}", stepwell_trigger::openapi());
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Schema => {
                 println!("{:#}", stepwell_pipeline::spec::json_schema());
                 Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
@@ -145,6 +145,20 @@ impl DirectoryStore {
     }
 }
 
+/// Whether what went wrong is that no file can have the name: it is too long, goes on below a file, or is one of those
+/// that `object_store` gives to unfinished files.
+fn is_no_name(location: &Path, error: &object_store::Error) -> bool {
+    let is_staged = |name: &str| {
+        name.rsplit_once('#').is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    location.parts().any(|part| is_staged(part.as_ref()))
+        || causes.any(|cause| {
+            let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+            matches!(kind, Some(io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename))
+        })
+}
+
 impl fmt::Display for DirectoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.files.fmt(f)
@@ -168,16 +182,31 @@ impl ObjectStore for DirectoryStore {
         self.files.put_multipart_opts(location, options).await
     }
 
+    /// A folder keeps no versions, and has nothing under names that no file can have.
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.files.get_opts(location, options).await
+        if let Some(version) = &options.version {
+            let source = format!("a folder keeps no versions, and so not {version}").into();
+            return Err(object_store::Error::NotFound { path: location.to_string(), source });
+        }
+        self.files.get_opts(location, options).await.map_err(|error| match is_no_name(location, &error) {
+            true => object_store::Error::NotFound { path: location.to_string(), source: Box::new(error) },
+            false => error,
+        })
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         self.files.delete_stream(locations)
     }
 
+    /// In the order of the keys, as S3 lists them.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.files.list(prefix)
+        let listed = self.files.list(prefix);
+        let sorted = async move {
+            let mut metas: Vec<ObjectMeta> = listed.try_collect().await?;
+            metas.sort_by(|one, other| one.location.cmp(&other.location));
+            Ok(futures::stream::iter(metas).map(Ok))
+        };
+        sorted.try_flatten_stream().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

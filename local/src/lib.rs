@@ -7,4 +7,5 @@ pub mod executor;
 mod landing;
 mod progress;
 mod records;
+mod serve;
 mod summary;

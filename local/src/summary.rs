@@ -47,6 +47,31 @@ pub(crate) async fn print(executor: &Executor, ended: &[Ended], as_json: bool) -
     Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Tells of one in a line.
+pub(crate) fn line(ended: &Ended) -> String {
+    let Some(loaded) = loaded(ended) else {
+        let (_, text) = failed(ended);
+        return text;
+    };
+    let records = |count: u64| HumanCount(count).to_string();
+    let mut line = format!("{} → {}: ", ended.key, loaded.table);
+    match loaded.commit {
+        Commit::Superseded => line.push_str("nothing loaded, a newer version of the object is in the table"),
+        _ => line.push_str(&format!("{} records loaded", records(loaded.records_loaded))),
+    }
+    if loaded.records_rejected > 0 {
+        line.push_str(&format!(", {} rejected", records(loaded.records_rejected)));
+    }
+    if let Some(filtered) = loaded.records_filtered.filter(|filtered| *filtered > 0) {
+        line.push_str(&format!(", {} filtered", records(filtered)));
+    }
+    if loaded.commit == Commit::AlreadyCommitted {
+        line.push_str(", by an earlier execution");
+    }
+    line.push_str(&format!(", {:.2} s", ended.seconds));
+    line
+}
+
 fn loaded(ended: &Ended) -> Option<Loaded> {
     let output = ended.execution.output.as_ref().filter(|_| ended.execution.status == Status::Succeeded)?;
     handoff::parse(output).ok()

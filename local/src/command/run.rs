@@ -2,6 +2,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
 use clap::Args;
 use stepwell_pipeline::{
+    StageError,
     progress::{Progress, Unwatched},
     request::RunRequest,
     run::{Run, Source, short_hash},
@@ -79,12 +80,23 @@ pub(super) async fn execute(
     spec: &CheckedSpec,
     request: &RunRequest,
 ) -> Result<Ended, CommandError> {
+    let name = execution_name(spec.name(), request);
+    Ok(carry_out(executor, &name, spec.name(), request).await?)
+}
+
+/// Carries an execution out under a name, and keeps it.
+pub(crate) async fn carry_out(
+    executor: &Executor,
+    name: &str,
+    pipeline: &str,
+    request: &RunRequest,
+) -> Result<Ended, StageError> {
     let started = Instant::now();
-    let run_id = run_id(executor, spec, request).await?;
+    let run_id = run_id(executor, pipeline, request).await?;
     if let Some(run_id) = &run_id {
         records::keep_request(executor.context(), run_id, request).await?;
     }
-    let execution = executor.start(execution_name(spec.name(), request), request).await;
+    let execution = executor.start(name.to_owned(), request).await;
     if let Some(run_id) = &run_id {
         records::keep(executor.context(), run_id, &execution).await?;
     }
@@ -111,7 +123,7 @@ fn keys(spec: &CheckedSpec, arguments: &RunArguments) -> Result<Vec<String>, Com
 }
 
 /// The id that the run will have, unless the object is missing.
-async fn run_id(executor: &Executor, spec: &CheckedSpec, request: &RunRequest) -> Result<Option<String>, CommandError> {
+async fn run_id(executor: &Executor, pipeline: &str, request: &RunRequest) -> Result<Option<String>, StageError> {
     let object = ObjectRef::new(&request.bucket, &request.key);
     let Some(meta) = store::head(&*executor.context().stores, &object).await? else { return Ok(None) };
     let source = Source {
@@ -123,7 +135,8 @@ async fn run_id(executor: &Executor, spec: &CheckedSpec, request: &RunRequest) -
         modified_ms: meta.last_modified.timestamp_millis(),
         sequencer: None,
     };
-    Ok(Some(Run::new(spec.name(), &spec.digest, source).id))
+    // The id does not hang on the spec.
+    Ok(Some(Run::new(pipeline, "", source).id))
 }
 
 /// A name that no execution had before. It ends in the time, so that names sort by it.

@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stepwell_pipeline::handoff::Commit;
 
+/// Segments that are not empty, `.` or `..`, and have no control characters: see `store::path` of the pipeline crate.
+const KEY_PATTERN: &str = r"^(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f]+(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f]+)*$";
+
 /// An object of the landing bucket to be run.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -14,7 +17,7 @@ pub(super) struct ObjectJob {
     #[schemars(length(min = 1))]
     pub(super) bucket: String,
     /// The object's key, as it is, without any encoding.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = KEY_PATTERN))]
     pub(super) key: String,
     /// The version id; by default the newest.
     #[schemars(length(min = 1))]

@@ -137,8 +137,13 @@ impl Wanted {
                 store::path(filename).map_err(|error| Problem::invalid(error.report()))?;
             }
             Self::Object(ObjectJob { key, version, .. }) => {
+                if key.chars().count() > 1024 {
+                    return Err(Problem::invalid("`key` has more than 1,024 characters"));
+                }
+                // S3 User Guide, "Naming Amazon S3 objects".
                 if key.len() > 1024 {
-                    return Err(Problem::invalid("`key` has more than 1,024 bytes"));
+                    let detail = "there is no such object: no key has more than 1,024 bytes";
+                    return Err(Problem::new(422, ErrorKind::SourceMissing.name(), detail));
                 }
                 if version.as_deref() == Some("") {
                     return Err(Problem::invalid("`version` is empty"));
