@@ -1,6 +1,6 @@
 //! The jobs API of `stepwell serve` against its own OpenAPI document: schemathesis makes requests that the document allows
 //! and requests that it does not, and holds each answer against it.
-#![allow(clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::{
     fs,

@@ -64,7 +64,7 @@ pub(super) async fn find(
     };
     let mut members = BTreeMap::new();
     for key in keys {
-        if let Some(meta) = found.get(key).filter(|meta| meta.size > 0) {
+        if let Some(meta) = found.get(key).filter(|meta| meta.size > 0 && spec.conditions.bytes.contains(&meta.size)) {
             members.insert(key, pinned(&ObjectRef::new(landing, key), meta.clone())?);
         }
     }
