@@ -19,7 +19,7 @@ use thiserror::Error;
 
 /// Variables that a function needs and its environment lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("environment variables missing or empty: {}", names.join(", "))]
+#[error("environment variables missing, empty or no number: {}", names.join(", "))]
 pub struct MissingVariables {
     /// Their names.
     pub names: Vec<&'static str>,
@@ -78,6 +78,18 @@ impl<'a> Variables<'a> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
+    /// A variable's number; 0 and an absent variable are none. What is no number counts as missing, so that a limit that
+    /// was meant is never left out.
+    pub fn number<N: std::str::FromStr + Default + PartialEq>(&mut self, name: &'static str) -> Option<N> {
+        match self.optional(name)?.parse() {
+            Ok(number) => Some(number).filter(|number| *number != N::default()),
+            Err(_) => {
+                self.missing.push(name);
+                None
+            }
+        }
+    }
+
     /// What every stage needs.
     pub fn stage(&mut self) -> StageSettings {
         StageSettings {
@@ -119,7 +131,10 @@ mod tests {
         assert_eq!(variables.buckets().work, "work");
         variables.required("TOPIC_ARN");
         let error = variables.finish().expect_err("incomplete");
-        assert_eq!(error.to_string(), "environment variables missing or empty: LANDING_BUCKET, LAKE_BUCKET, TOPIC_ARN");
+        assert_eq!(
+            error.to_string(),
+            "environment variables missing, empty or no number: LANDING_BUCKET, LAKE_BUCKET, TOPIC_ARN"
+        );
     }
 
     #[test]
@@ -128,5 +143,15 @@ mod tests {
         let buckets = variables.buckets();
         assert_eq!((buckets.landing.as_str(), buckets.lake.as_str()), ("landing_bucket", "lake_bucket"));
         assert_eq!(variables.finish(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_limit_left_out() {
+        let value = |text: &'static str| move |_: &str| Some(text.to_owned());
+        assert_eq!(Variables::new(value("3")).number::<usize>("RUNNING_MAX"), Some(3));
+        assert_eq!(Variables::new(value("0")).number::<usize>("RUNNING_MAX"), None);
+        let mut variables = Variables::new(value("three"));
+        assert_eq!(variables.number::<usize>("RUNNING_MAX"), None);
+        assert_eq!(variables.finish().expect_err("no number").names, ["RUNNING_MAX"]);
     }
 }

@@ -127,7 +127,7 @@ fn missing_settings_are_an_initialisation_error() {
     let function = function("missing_settings_are_an_initialisation_error", &BUCKETS[..1], [event(json!({}))]);
     let report = function.report();
     assert_eq!(report.path, "init/error");
-    let message = "environment variables missing or empty: WORK_BUCKET, LAKE_BUCKET";
+    let message = "environment variables missing, empty or no number: WORK_BUCKET, LAKE_BUCKET";
     assert_eq!((&report.body["errorType"], &report.body["errorMessage"]), (&json!("Internal"), &json!(message)));
     assert!(!function.exit().success());
 }

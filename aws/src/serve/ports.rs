@@ -144,12 +144,8 @@ impl FunctionPorts for TriggerPorts {
             state_machine_arn: variables.required("STATE_MACHINE_ARN"),
             events_url: variables.required("EVENTS_QUEUE_URL"),
             dead_events_url: variables.required("DEAD_EVENTS_QUEUE_URL"),
-            receives_max: variables
-                .optional("RECEIVES_MAX")
-                .and_then(|max| max.parse().ok())
-                .filter(|max| *max > 0)
-                .unwrap_or(RECEIVES_MAX_DEFAULT),
-            running_max: variables.optional("RUNNING_MAX").and_then(|max| max.parse().ok()).filter(|max| *max > 0),
+            receives_max: variables.number("RECEIVES_MAX").unwrap_or(RECEIVES_MAX_DEFAULT),
+            running_max: variables.number("RUNNING_MAX"),
         }
     }
 

@@ -137,7 +137,7 @@ pub fn assert_refuses_bad_input_and_missing_settings(binary: &str, own: &[(&str,
     assert_eq!(report.path, "init/error");
     let names: Vec<_> =
         ["LANDING_BUCKET", "LAKE_BUCKET"].into_iter().chain(own.iter().map(|(name, _)| *name)).collect();
-    let expected = format!("environment variables missing or empty: {}", names.join(", "));
+    let expected = format!("environment variables missing, empty or no number: {}", names.join(", "));
     assert_eq!(report.body["errorMessage"], expected);
     assert!(!function.exit().success());
 }

@@ -36,6 +36,12 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
             "`batch` and `schedule` exclude each other: uploads are gathered, or wait for their time",
         );
     }
+    if let Some(schedule) = scheduled
+        && !conditions.fields.is_empty()
+    {
+        let message = "`where` and `schedule` exclude each other: a scheduled batch takes whatever its prefix holds";
+        findings.add(&schedule.cron, message);
+    }
     findings.into_result()?;
     let Some(match_glob) = match_glob else { return Err(SpecErrors(Vec::new())) };
     Ok(CheckedSpec {
