@@ -51,7 +51,7 @@ impl Ministack {
             ("SFN_WAIT_SCALE", "0.01"),
         ];
         variables.extend(more);
-        let script = workspace::root().join("tests/python/ministack_with_moments.py");
+        let script = workspace::root().join("tests/python/ministack_like_aws.py");
         let mut process = Supervised::start(&python::program("python"), &[python::argument(&script)], &variables, &log);
         until("ministack to answer", Duration::from_secs(60), async || {
             assert!(process.ended().is_none(), "ministack ended:\n{}", tail(&log));

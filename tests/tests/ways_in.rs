@@ -1,7 +1,11 @@
 //! Every way in, on ministack: the shipped template as it is, the real binaries, and the services that deliver.
 //!
 //! `STEPWELL_BURST` is the number of uploads of the burst; 40 by default, 1000 for the real thing.
-#![allow(clippy::expect_used, reason = "what a check cannot ask for fails the test, and the message says why")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a check cannot ask for fails the test, and the message says why"
+)]
 
 use std::{
     env,

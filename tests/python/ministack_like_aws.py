@@ -1,0 +1,41 @@
+"""ministack, but like AWS in two things that Stepwell counts on.
+
+EventBridge Scheduler puts a moment in place of `<aws.scheduler.scheduled-time>` (EventBridge Scheduler User Guide, "Using
+context attributes"); ministack sends a schedule's input as it is written.
+
+StartExecution gives the running execution that has the same name and input (Step Functions API Reference,
+"StartExecution"); ministack says that it exists already, which on AWS means that it has ended.
+"""
+
+from datetime import datetime, timezone
+
+from ministack.app import main
+from ministack.services import eventbridge, stepfunctions
+
+ATTRIBUTE = "<aws.scheduler.scheduled-time>"
+
+send = eventbridge._invoke_target
+start = stepfunctions._start_execution
+
+
+def send_with_moment(target, event, rule, view=None):
+    if event.get("Source") == "aws.scheduler" and ATTRIBUTE in target.get("Input", ""):
+        moment = datetime.fromtimestamp(event["Time"], timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        target = {**target, "Input": target["Input"].replace(ATTRIBUTE, moment)}
+    return send(target, event, rule, view)
+
+
+def start_once(data):
+    machine = str(data.get("stateMachineArn", ""))
+    arn = machine.replace(":stateMachine:", ":execution:", 1) + f":{data.get('name')}"
+    known = stepfunctions._executions.get(arn)
+    if known and known["status"] == "RUNNING" and known["input"] == data.get("input", "{}"):
+        body = {"executionArn": arn, "startDate": known["startDate"]}
+        return stepfunctions.json_response(body)
+    return start(data)
+
+
+if __name__ == "__main__":
+    eventbridge._invoke_target = send_with_moment
+    stepfunctions._start_execution = start_once
+    main()
