@@ -201,7 +201,9 @@ async fn launch(ports: &Ports, ticket: &Ticket) -> Launched {
                 // It will get a slot once more, and be found to have ended.
                 warn!(execution = ticket.name, error = error.report(), "cannot remove the request of an execution");
             }
-            if started == Started::Running { Launched::Running } else { Launched::Over }
+            // A name that is taken need not have ended: the service says the same of one that runs with another input.
+            let is_over = started == Started::AlreadyDone && is_over(ports, &ticket.name).await;
+            if is_over { Launched::Over } else { Launched::Running }
         }
         Err(error) if error.kind().is_transient() => {
             warn!(execution = ticket.name, error = error.report(), "cannot start an execution now");

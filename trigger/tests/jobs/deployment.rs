@@ -207,6 +207,7 @@ impl Deployment {
         let none = Timing::default();
         let report = Report {
             run: run.clone(),
+            batch: None,
             table: "s3://lake/all/".into(),
             commit: Commit::Committed,
             records_read: 5,
@@ -222,6 +223,7 @@ impl Deployment {
             rejects: Some(RejectFiles {
                 records: format!("{}rejects.csv", run.prefix()),
                 reasons: format!("{}reasons.ndjson", run.prefix()),
+                further: Vec::new(),
             }),
             reasons: Vec::new(),
             profile: Vec::new(),
