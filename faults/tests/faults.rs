@@ -163,7 +163,7 @@ const CAUGHT_BY: &[&str] = &[
     "rounds:",
     "rounds:",
     "late:",
-    "rounds:26.wrong-length.retry",
+    "rounds:25.wrong-length.retry",
     "pieces:36.fails-before.redrive",
     "new:",
     "mended:",

@@ -80,6 +80,8 @@ impl Victims {
             ("LAKE_BUCKET", BUCKETS[2].to_owned()),
             ("TOPIC_ARN", topic.topic_arn().expect("a topic has an ARN").to_owned()),
             ("STATE_MACHINE_ARN", machine.clone()),
+            ("EVENTS_QUEUE_URL", format!("{}/123456789012/events", ministack.endpoint.0)),
+            ("DEAD_EVENTS_QUEUE_URL", format!("{}/123456789012/dead-events", ministack.endpoint.0)),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value));
         let function = |name: &str| {
