@@ -110,8 +110,8 @@ async fn missed_ticks_are_caught_up_and_repeated_ones_change_nothing() {
     // A tick that comes again, and one that comes too late.
     assert!(deployment.tick(now).await && deployment.tick(at("2026-11-02T04:00:00Z")).await);
     assert_eq!(deployment.started().len(), 100);
-    // The specs, the diary twice, what was gathered.
-    assert!(*deployment.line.calls.lock().unwrap() - calls <= 2 * 5, "a tick without work is cheap");
+    // The specs, the diary twice, what was gathered, what waits for a slot, which jobs are due.
+    assert!(*deployment.line.calls.lock().unwrap() - calls <= 2 * 7, "a tick without work is cheap");
 }
 
 #[tokio::test]

@@ -129,8 +129,8 @@ impl ObjectStore for Bucket {
         stream::once(deleted).map_ok(|paths| stream::iter(paths).map(Ok)).try_flatten().boxed()
     }
 
-    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        Err(Way::FailsBefore.store_error())
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.1.call(Way::store_error, self.0.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {

@@ -232,8 +232,9 @@ impl ObjectStore for Bucket {
             .boxed()
     }
 
-    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        store_fails(Way::FailsBefore)
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let key = prefix.map_or("", AsRef::as_ref);
+        self.1.call(("LIST", key), store_fails, self.0.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
