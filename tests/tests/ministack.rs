@@ -138,6 +138,50 @@ fn failed_executions_are_replayed() {
     });
 }
 
+/// What no pipeline wants is a dead letter that says so; once there is a pipeline, a redrive loads it.
+#[test]
+fn a_dead_letter_is_redriven_once_its_cause_is_mended() {
+    let ministack = &*MINISTACK;
+    block_on(async {
+        let endpoint = &ministack.endpoint;
+        let events = ministack.events_queue.as_deref().expect("ministack has events");
+        let wanted = json!({"QueueUrl": events, "AttributeNames": ["RedrivePolicy"]});
+        let attributes = endpoint.json("sqs", "AmazonSQS.GetQueueAttributes", &wanted).await;
+        let policy = attributes["Attributes"]["RedrivePolicy"].as_str().expect("the queue has dead letters");
+        let policy: Value = serde_json::from_str(policy).expect("a policy is JSON");
+        let name = policy["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next()).expect("an ARN");
+        let named = endpoint.json("sqs", "AmazonSQS.GetQueueUrl", &json!({"QueueName": name})).await;
+        let dead = named["QueueUrl"].as_str().expect("a queue has a URL");
+        let dlq = |arguments: &[&str]| {
+            let output = std::process::Command::new(stepwell_tests::workspace::binary("stepwell"))
+                .arg("dlq")
+                .args(arguments)
+                .envs([("DEAD_EVENTS_QUEUE_URL", dead), ("EVENTS_QUEUE_URL", events)])
+                .envs([("AWS_ENDPOINT_URL", &*ministack.endpoint.0), ("AWS_REGION", "us-east-1")])
+                .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+                .output()
+                .expect("the command runs");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{arguments:?}: {errors}");
+            String::from_utf8(output.stdout).expect("UTF-8")
+        };
+
+        ministack.put(&ministack.landing, "mended/some.csv", flights::slice(2_000)).await;
+        let listed = until("the dead letter", Duration::from_secs(60), async || {
+            Some(dlq(&["list", "--json"])).filter(|listed| listed.contains("mended/some.csv"))
+        })
+        .await;
+        assert!(listed.contains("NoPipeline"), "{listed}");
+        ministack.push_pipeline("mended").await;
+        dlq(&["redrive", "--error", "NoPipeline", "--yes"]);
+        let arn =
+            until("the execution", Duration::from_secs(60), async || ministack.executions("mended-").await.pop()).await;
+        let finished = ministack.finished(&arn, Duration::from_secs(60)).await;
+        assert_eq!(finished.status, "SUCCEEDED", "{finished:?}");
+        suite::assert_loaded(ministack, "mended", &finished.output, 2_000).await;
+    });
+}
+
 /// A second queue that gets what lands below `again/`, as EventBridge says it.
 async fn tap_events(ministack: &Deployment) -> String {
     let endpoint = &ministack.endpoint;
