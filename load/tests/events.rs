@@ -1,5 +1,5 @@
 //! What a run's own event and the time of its end mean to runs of the same key that come after or meanwhile.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod trips;
 
