@@ -175,6 +175,23 @@ async fn sums_are_ticked_where_they_add_up_and_crossed_where_they_do_not() {
 }
 
 #[tokio::test]
+async fn records_left_out_as_duplicates_are_part_of_the_sum() {
+    let deduplicated = |left: &mut Left| {
+        of_some_size(left);
+        left.transformed.records_filtered = Some(2_100);
+        left.transformed.records_duplicate = Some(400);
+    };
+    let (_, page) = page_of(&context(), "01", deduplicated).await;
+    assert_says(
+        &page,
+        &[
+            "<span class=\"good\">✓</span> 10,000 accepted = 7,500 given by the SQL + 2,100 filtered + 400 duplicate",
+            "<span><i class=\"dot off\"></i>400 duplicate</span>",
+        ],
+    );
+}
+
+#[tokio::test]
 async fn sql_over_the_whole_object_has_no_sum() {
     let (_, page) = page_of(&context(), "01", |left| left.transformed.records_filtered = None).await;
     assert_says(&page, &["<li>5 accepted → 4 given by SQL over the whole object</li>"]);
