@@ -71,6 +71,7 @@ fn flow(report: &Report) -> Markup {
     let extract = [share("accepted", "on", accepted), share("rejected", "bad", report.records_rejected)];
     let mut transform = vec![share("given by the SQL", "on", report.records_out)];
     transform.extend(report.records_filtered.map(|records| share("filtered", "off", records)));
+    transform.extend(report.records_duplicate.map(|records| share("duplicate", "off", records)));
     let loaded = [share("loaded", "done", report.records_loaded)];
     let widest = report.records_read.max(report.records_out).max(1);
     html! {
