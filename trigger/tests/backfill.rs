@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use disturbance::{Disturbed, Line, WAYS, Way};
+use disturbance::{Disturbed, Line, WAYS, Way, target_fails};
 use futures::FutureExt;
 use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
@@ -78,16 +78,12 @@ impl Executions for Machine {
             assert_eq!(known.0, *request, "one name for two executions");
             Ok(Started::Running)
         };
-        self.line.call(|way| Err(fault(way, ErrorKind::TargetUnavailable)), done).await
+        self.line.call(target_fails, done).await
     }
 
     async fn describe(&self, _: &str) -> Result<Option<Described>, StageError> {
         Ok(None)
     }
-}
-
-fn fault(way: Way, unavailable: ErrorKind) -> StageError {
-    StageError::new(if way == Way::Throttled { ErrorKind::Throttled } else { unavailable }, format!("{way:?}"))
 }
 
 /// As Lambda's runtime wants it.

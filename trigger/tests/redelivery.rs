@@ -3,151 +3,30 @@
 //! letter.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod disturbance;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream, stream::BoxStream};
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, path::Path,
-};
+use disturbance::{Disturbed, Line, WAYS, Way, target_fails};
 use serde_json::{Value, json};
 use stepwell_pipeline::{
-    ErrorKind, StageError,
+    StageError,
     execution::{Described, Executions, Started},
     link::MemoryLinks,
     progress::Unwatched,
     queue::{DeathCause, MemoryQueue, Queue},
     request::RunRequest,
     stage::{Buckets, StageContext},
-    store::{self, MemoryStores, ObjectRef, Stores},
+    store::{self, MemoryStores, ObjectRef},
 };
 use stepwell_trigger::{Ports, handler};
-use tokio::sync::Notify;
 
 /// So often the shipped queue delivers a message before it goes to the dead letters.
 const RECEIVES_MAX: usize = 5;
-
-/// How a call goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// Nothing is done.
-    FailsBefore,
-    /// Nothing is done, since there were too many calls.
-    Throttled,
-    /// It is done, and nobody hears of it.
-    ReplyLost,
-    /// The function's process dies before or after it.
-    KilledBefore,
-    KilledAfter,
-}
-
-const WAYS: [Way; 5] = [Way::FailsBefore, Way::Throttled, Way::ReplyLost, Way::KilledBefore, Way::KilledAfter];
-
-/// The calls of a case, and those of them that go wrong.
-#[derive(Debug, Default)]
-struct Line {
-    calls: Mutex<usize>,
-    faults: BTreeMap<usize, Way>,
-    killed: Notify,
-}
-
-impl Line {
-    /// Does a call as well as its fault allows.
-    async fn call<T>(&self, fails: fn(Way) -> T, done: impl Future<Output = T>) -> T {
-        let way = {
-            let mut calls = self.calls.lock().unwrap();
-            *calls += 1;
-            self.faults.get(&(*calls - 1)).copied()
-        };
-        match way {
-            None => done.await,
-            Some(way @ (Way::FailsBefore | Way::Throttled)) => fails(way),
-            Some(way @ Way::ReplyLost) => {
-                done.await;
-                fails(way)
-            }
-            Some(way) => {
-                if way == Way::KilledAfter {
-                    done.await;
-                }
-                self.killed.notify_one();
-                std::future::pending().await
-            }
-        }
-    }
-}
-
-/// As the adapter to S3 says it.
-fn store_fails<T>(way: Way) -> Result<T> {
-    let kind = if way == Way::Throttled { ErrorKind::Throttled } else { ErrorKind::StoreUnavailable };
-    Err(object_store::Error::Generic { store: "S3", source: StageError::new(kind, format!("{way:?}")).into() })
-}
-
-/// A bucket behind a line.
-#[derive(Clone, Debug)]
-struct Bucket(Arc<dyn ObjectStore>, Arc<Line>);
-
-impl fmt::Display for Bucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Bucket {
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.1.call(store_fails, self.0.get_opts(location, options)).await
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (inner, line, prefix) = (self.0.clone(), self.1.clone(), prefix.cloned());
-        let all = async move {
-            line.call(store_fails, async { Ok(inner.list(prefix.as_ref()).collect::<Vec<_>>().await) }).await
-        };
-        stream::once(all).map(|listed| stream::iter(listed.unwrap_or_else(|error| vec![Err(error)]))).flatten().boxed()
-    }
-
-    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
-        Err(object_store::Error::NotImplemented {
-            operation: "put".into(),
-            implementer: "the function only reads".into(),
-        })
-    }
-
-    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        Err(object_store::Error::NotImplemented {
-            operation: "put".into(),
-            implementer: "the function only reads".into(),
-        })
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        locations.map(|_| store_fails(Way::FailsBefore)).boxed()
-    }
-
-    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        store_fails(Way::FailsBefore)
-    }
-
-    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
-        store_fails(Way::FailsBefore)
-    }
-}
-
-#[derive(Debug)]
-struct Disturbed(MemoryStores, Arc<Line>);
-
-#[async_trait]
-impl Stores for Disturbed {
-    fn bucket(&self, name: &str) -> std::result::Result<Arc<dyn ObjectStore>, StageError> {
-        Ok(Arc::new(Bucket(self.0.bucket(name)?, self.1.clone())))
-    }
-}
 
 /// Step Functions, which keeps the names of executions.
 #[derive(Debug)]
@@ -160,11 +39,7 @@ struct Machine {
 
 #[async_trait]
 impl Executions for Machine {
-    async fn start(&self, name: &str, request: &RunRequest) -> std::result::Result<Started, StageError> {
-        let fails = |way: Way| {
-            let kind = if way == Way::Throttled { ErrorKind::Throttled } else { ErrorKind::TargetUnavailable };
-            Err(StageError::new(kind, format!("{way:?}")))
-        };
+    async fn start(&self, name: &str, request: &RunRequest) -> Result<Started, StageError> {
         let done = async {
             if self.ended.lock().unwrap().contains(name) {
                 return Ok(Started::AlreadyDone);
@@ -174,10 +49,10 @@ impl Executions for Machine {
             assert_eq!(known, request, "one name for two executions");
             Ok(Started::Running)
         };
-        self.line.call(fails, done).await
+        self.line.call(target_fails, done).await
     }
 
-    async fn describe(&self, _: &str) -> std::result::Result<Option<Described>, StageError> {
+    async fn describe(&self, _: &str) -> Result<Option<Described>, StageError> {
         Ok(None)
     }
 }
@@ -188,16 +63,12 @@ struct DeadLetters(MemoryQueue, Arc<Line>);
 
 #[async_trait]
 impl Queue for DeadLetters {
-    async fn send(&self, body: &str, delay_seconds: u16) -> std::result::Result<(), StageError> {
+    async fn send(&self, body: &str, delay_seconds: u16) -> Result<(), StageError> {
         self.0.send(body, delay_seconds).await
     }
 
-    async fn bury(&self, body: &str, cause: &DeathCause) -> std::result::Result<(), StageError> {
-        let fails = |way: Way| {
-            let kind = if way == Way::Throttled { ErrorKind::Throttled } else { ErrorKind::TargetUnavailable };
-            Err(StageError::new(kind, format!("{way:?}")))
-        };
-        self.1.call(fails, self.0.bury(body, cause)).await
+    async fn bury(&self, body: &str, cause: &DeathCause) -> Result<(), StageError> {
+        self.1.call(target_fails, self.0.bury(body, cause)).await
     }
 }
 
@@ -235,7 +106,7 @@ fn poison() -> String {
 
 /// Lets the queue deliver until nothing is left. Gives the calls that were made.
 async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
-    let line = Arc::new(Line { faults: faults.clone(), ..Line::default() });
+    let line = Arc::new(Line::with(faults.clone()));
     let machine = Arc::new(Machine { line: line.clone(), executions: Mutex::default(), ended: Mutex::default() });
     let context = StageContext::new(
         Arc::new(Disturbed(stores.clone(), line.clone())),
@@ -309,7 +180,7 @@ async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
         ("ones", "in/b.txt", "02"),
     ];
     assert_eq!((executions.len(), started.as_slice()), (wanted.len(), wanted.as_slice()), "{faults:?}");
-    *line.calls.lock().unwrap()
+    line.calls()
 }
 
 #[tokio::test]

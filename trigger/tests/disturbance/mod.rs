@@ -1,4 +1,5 @@
 //! Calls to the stores and to the state machine that go wrong on demand.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +41,7 @@ pub(crate) const WAYS: [Way; 5] =
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     calls: Mutex<usize>,
-    faults: BTreeMap<usize, Way>,
+    pub(crate) faults: BTreeMap<usize, Way>,
     pub(crate) killed: Notify,
     /// Whether earlier calls take longer than later ones.
     is_uneven: bool,
@@ -88,10 +89,17 @@ impl Line {
     }
 }
 
+/// As the adapter to S3 says it.
 fn store_fails<T>(way: Way) -> Result<T> {
     let kind = if way == Way::Throttled { ErrorKind::Throttled } else { ErrorKind::StoreUnavailable };
     let source = StageError::new(kind, format!("{way:?}"));
     Err(object_store::Error::Generic { store: "S3", source: source.into() })
+}
+
+/// As the adapters to the state machine and to the queues say it.
+pub(crate) fn target_fails<T>(way: Way) -> std::result::Result<T, StageError> {
+    let kind = if way == Way::Throttled { ErrorKind::Throttled } else { ErrorKind::TargetUnavailable };
+    Err(StageError::new(kind, format!("{way:?}")))
 }
 
 /// A bucket behind a line.
@@ -135,11 +143,18 @@ impl ObjectStore for Bucket {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        locations.map(|_| store_fails(Way::FailsBefore)).boxed()
+        let (inner, line) = (self.0.clone(), self.1.clone());
+        let all = async move {
+            line.call(store_fails, async { Ok(inner.delete_stream(locations).collect::<Vec<_>>().await) }).await
+        };
+        stream::once(all)
+            .map(|deleted| stream::iter(deleted.unwrap_or_else(|error| vec![Err(error)])))
+            .flatten()
+            .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.list_with_delimiter(prefix).await
+        self.1.call(store_fails, self.0.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {

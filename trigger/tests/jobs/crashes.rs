@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     deployment::{Answer, Deployment, pass},
-    disturbed::{WAYS, Way},
+    disturbance::{WAYS, Way},
 };
 
 const ATTEMPTS_MAX: usize = 8;

@@ -23,7 +23,10 @@ use stepwell_pipeline::{
 };
 use stepwell_trigger::{Ports, handler};
 
-use crate::disturbed::{DisturbedExecutions, DisturbedLinks, DisturbedQueue, DisturbedStores, Line, Way};
+use crate::{
+    disturbance::{Disturbed, Line, Way},
+    disturbed::{DisturbedExecutions, DisturbedLinks, DisturbedQueue},
+};
 
 thread_local! {
     /// Seconds since 1970. Each test has a thread of its own.
@@ -76,9 +79,9 @@ impl Deployment {
             );
             store::put(&stores, &ObjectRef::new("work", format!("pipelines/{name}.yaml")), spec).await.unwrap();
         }
-        let line = Arc::new(Line { faults, ..Line::default() });
+        let line = Arc::new(Line::with(faults));
         let context = StageContext::new(
-            Arc::new(DisturbedStores(stores.clone(), line.clone())),
+            Arc::new(Disturbed(stores.clone(), line.clone())),
             Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
             Arc::new(Unwatched),
         );
@@ -242,6 +245,6 @@ impl Deployment {
 
     /// The calls that the function has made.
     pub(crate) fn calls(&self) -> usize {
-        *self.line.calls.lock().unwrap()
+        self.line.calls()
     }
 }

@@ -6,5 +6,7 @@
 mod courses;
 mod crashes;
 mod deployment;
+#[path = "../disturbance/mod.rs"]
+mod disturbance;
 mod disturbed;
 mod routes;
