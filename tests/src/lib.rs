@@ -14,6 +14,7 @@ pub mod cases;
 pub mod deploy;
 pub mod deployment;
 pub mod director;
+pub mod documents;
 pub mod environment;
 pub mod fault_proxy;
 pub mod flights;

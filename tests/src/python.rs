@@ -17,7 +17,12 @@ static ENVIRONMENT: OnceLock<PathBuf> = OnceLock::new();
 
 /// A program of the virtual environment: `python`, `ministack`, `moto_server`, `statelint`.
 pub fn program(name: &str) -> PathBuf {
-    ENVIRONMENT.get_or_init(install).join("bin").join(name)
+    folder().join(name)
+}
+
+/// The folder of the virtual environment's programs.
+pub fn folder() -> PathBuf {
+    ENVIRONMENT.get_or_init(install).join("bin")
 }
 
 /// Runs a program of the virtual environment to its end and returns what it printed; panics if it fails.
