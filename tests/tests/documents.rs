@@ -1,7 +1,7 @@
 //! Every command in the documents is run, or has a reason here why not.
 #![allow(clippy::expect_used, reason = "what a check cannot ask for fails the test, and the message says why")]
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use stepwell_tests::{
@@ -17,6 +17,9 @@ use stepwell_tests::{
 const PATIENCE: Duration = Duration::from_secs(240);
 
 const RUNBOOK: &str = "docs/runbook.md";
+
+/// Pages whose commands are run on this machine, each in the state that the one before left.
+const LOCAL_PAGES: [&str; 2] = ["README.md", "docs/replay.md"];
 
 /// Pages whose commands are run on a deployment, each in the state that the one before left.
 const PAGES: [&str; 2] = ["docs/ways-in/dead-letters.md", "docs/ways-in/backfill.md"];
@@ -53,10 +56,19 @@ impl Reader {
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("NO_PROXY", "*"),
         ];
-        let session = Session::new(&workspace::scratch("documents-reader"), &variables)
+        let folder = workspace::scratch("documents-reader");
+        let session = Session::new(&folder, &variables)
             // The AWS CLI 1 does not look at the variable where it comes to SQS.
             .begin("aws() { command aws --endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"; }")
-            .put("s3://landing/", &format!("s3://{}/", deployment.landing));
+            .put("s3://landing/", &format!("s3://{}/", deployment.landing))
+            .put("<landing bucket>", &deployment.landing)
+            .put("<work bucket>", &deployment.work)
+            .put("<state machine>", &deployment.state_machine);
+        let example = folder.join("examples/flights");
+        fs::create_dir_all(&example).expect("a folder can be made");
+        for name in ["pipeline.yaml", "flights.csv"] {
+            fs::write(example.join(name), self::example(name)).expect("a file can be written");
+        }
         Self { deployment, session, runbook: blocks(RUNBOOK) }
     }
 
@@ -167,17 +179,64 @@ fn the_runbook_mends_what_went_wrong() {
             let commands: Vec<Block> = [&reader.runbook[..1], &blocks(page)].concat();
             println!("{}", reader.session.run(&commands));
         }
+        let readme = blocks("README.md").into_iter().filter(|block| is_run(block) && needs_deployment(block));
+        println!("{}", reader.session.run(&readme.collect::<Vec<_>>()));
     });
+}
+
+/// Whether commands are for a deployment, in a page that has commands for this machine too.
+fn needs_deployment(block: &Block) -> bool {
+    block.commands.contains("aws ")
+}
+
+/// The id of the latest run.
+fn latest_run(folder: &Path) -> String {
+    let runs = fs::read_dir(folder.join(".stepwell/work/runs")).expect("there are runs");
+    let runs = runs.map(|run| run.expect("a run").path());
+    let latest = runs.max_by_key(|run| run.metadata().and_then(|data| data.modified()).expect("a time"));
+    let name = latest.as_deref().and_then(Path::file_name).expect("there is one");
+    name.to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_commands_for_this_machine_work() {
+    let folder = workspace::scratch("documents-local");
+    fs::create_dir_all(folder.join("examples/flights")).expect("a folder can be made");
+    for name in ["pipeline.yaml", "flights.csv"] {
+        fs::write(folder.join("examples/flights").join(name), example(name)).expect("a file can be written");
+    }
+    fs::write(folder.join("orders.csv"), "id;ordered\n1;2026-01-31\n2;2026-02-01\n").expect("a file can be written");
+    let session = || {
+        Session::new(&folder, &[("PII_HASH_KEY", "a key")])
+            // What cargo has built is run as it is.
+            .begin("cargo() { [ \"$1 $2 $3 $4 $5\" = 'run --release --bin stepwell --' ] && stepwell \"${@:6}\"; }")
+    };
+    let local = |page| blocks(page).into_iter().filter(|block| is_run(block) && !needs_deployment(block));
+
+    let before_replay = local("README.md").take_while(|block| !block.commands.contains("<run>"));
+    let shown = session().run(&before_replay.collect::<Vec<_>>());
+    assert!(shown.contains("loaded          5,474 records") && shown.contains("pipeline `orders`"), "{shown}");
+    let run = latest_run(&folder);
+
+    // Too many rejects, until the spec bears them.
+    let spec = example("pipeline.yaml");
+    fs::write(folder.join("worse.csv"), flights(5_000)).expect("a file can be written");
+    session().begin("stepwell run examples/flights/pipeline.yaml worse.csv || true").run(&[]);
+    let failed = latest_run(&folder);
+    let mended = spec.replace("tolerate: \"1%\"", "tolerate: \"100%\"");
+    fs::write(folder.join(".stepwell/work/pipelines/flights.yaml"), mended).expect("a spec can be pushed");
+    for page in LOCAL_PAGES {
+        let replays = local(page).skip_while(|block| !block.commands.contains("<run>"));
+        let session = session().put("<run>", &run).put("<failed run>", &failed);
+        println!("{}", session.run(&replays.collect::<Vec<_>>()));
+    }
 }
 
 #[test]
 fn every_command_in_the_documents_is_run_or_has_a_reason_why_not() {
-    let elsewhere = ["README.md"];
-    for document in documents() {
-        if document == RUNBOOK || PAGES.contains(&document.as_str()) || elsewhere.contains(&document.as_str()) {
-            continue;
-        }
-        for block in blocks(&document) {
+    let run: Vec<&str> = [&LOCAL_PAGES[..], &PAGES, &[RUNBOOK]].concat();
+    for document in documents().iter().filter(|document| !run.contains(&document.as_str())) {
+        for block in blocks(document) {
             assert!(!is_run(&block), "{document}:{}: no test runs these commands:\n{}", block.line, block.commands);
         }
     }
