@@ -104,7 +104,7 @@ impl Reader {
     async fn committed(&self) -> (BTreeSet<String>, u64) {
         let (deployment, s3) = (&self.deployment, self.deployment.endpoint.s3());
         let (mut digests, mut records) = (BTreeSet::new(), 0);
-        for (key, _) in deployment.list(&deployment.lake, "lake/flights/_stepwell/commits/").await {
+        for (key, _) in deployment.list(&deployment.lake, "flights/_stepwell/commits/").await {
             let object = s3.get_object().bucket(&deployment.lake).key(key).send().await.expect("a commit document");
             let bytes = object.body.collect().await.expect("its bytes").into_bytes();
             let commit: Value = serde_json::from_slice(&bytes).expect("JSON");
