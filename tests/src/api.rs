@@ -83,6 +83,15 @@ impl Endpoint {
         self.call(service, Method::POST, "/", &headers, &body.join("&"), fields[0].1).await
     }
 
+    /// Calls an operation of a service that speaks AWS Query and that is to refuse. Returns the XML that says why.
+    pub async fn refused(&self, service: &str, fields: &[(&str, &str)]) -> String {
+        let body: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", form(value))).collect();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let (status, answer) = self.send(service, Method::POST, "/", &headers, &body.join("&"), fields[0].1).await;
+        assert!(status.is_client_error(), "{} is not refused: {status} {answer}", fields[0].1);
+        answer
+    }
+
     /// Calls an operation of a service that speaks REST and JSON.
     pub async fn rest(&self, service: &str, method: Method, path: &str, body: &Value) -> Value {
         let headers = [("content-type", "application/json")];
@@ -119,6 +128,20 @@ impl Endpoint {
         body: &str,
         what: &str,
     ) -> String {
+        let (status, answer) = self.send(service, method, path, headers, body, what).await;
+        assert!(status.is_success(), "{what} at {}{path}: {status} {answer}", self.0);
+        answer
+    }
+
+    async fn send(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+        what: &str,
+    ) -> (StatusCode, String) {
         // The engines check no signature, but find the service by its scope.
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
@@ -129,9 +152,7 @@ impl Endpoint {
         let (status, _, answer) = http::send(method, &url, &headers, body.to_owned())
             .await
             .unwrap_or_else(|error| panic!("{what} at {url}: {error}"));
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(status.is_success(), "{what} at {url}: {status} {answer}");
-        answer
+        (status, String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// Whether the endpoint answers this path with 200.

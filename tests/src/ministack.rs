@@ -87,21 +87,8 @@ impl Ministack {
         template: &str,
         parameters: &[(&str, &str)],
     ) -> BTreeMap<String, String> {
-        let mut creation = vec![
-            ("Action", "CreateStack"),
-            ("Version", "2010-05-15"),
-            ("StackName", stack),
-            ("TemplateBody", template),
-            ("Capabilities.member.1", "CAPABILITY_IAM"),
-            ("Capabilities.member.2", "CAPABILITY_AUTO_EXPAND"),
-        ];
-        let names: Vec<_> = (1..=parameters.len())
-            .map(|number| ["Key", "Value"].map(|part| format!("Parameters.member.{number}.Parameter{part}")))
-            .collect();
-        for ([key, value], (parameter, given)) in names.iter().zip(parameters) {
-            creation.extend([(key.as_str(), *parameter), (value.as_str(), *given)]);
-        }
-        self.endpoint.query("cloudformation", &creation).await;
+        let creation = creation(stack, template, parameters);
+        self.endpoint.query("cloudformation", &borrowed(&creation)).await;
         let question = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", stack)];
         let description = until("the stack", Duration::from_secs(60), async || {
             let description = self.endpoint.query("cloudformation", &question).await;
@@ -118,6 +105,13 @@ impl Ministack {
         outputs.collect()
     }
 
+    /// Why CloudFormation refuses to create a stack from a packaged template with these parameters.
+    pub async fn refusal(&self, template: &str, parameters: &[(&str, &str)]) -> String {
+        let creation = creation("refused", template, parameters);
+        let answer = self.endpoint.refused("cloudformation", &borrowed(&creation)).await;
+        element(&answer, "Message").unwrap_or(&answer).to_owned()
+    }
+
     /// Shortens the timeouts of a stack's functions, for scripts that hang.
     pub async fn set_timeouts(&self, stack: &str, seconds: u32) {
         let listing = self.endpoint.rest("lambda", hyper::Method::GET, "/2015-03-31/functions/", &json!({})).await;
@@ -129,4 +123,27 @@ impl Ministack {
             }
         }
     }
+}
+
+// The fields of a CreateStack.
+fn creation(stack: &str, template: &str, parameters: &[(&str, &str)]) -> Vec<(String, String)> {
+    let fields = [
+        ("Action", "CreateStack"),
+        ("Version", "2010-05-15"),
+        ("StackName", stack),
+        ("TemplateBody", template),
+        ("Capabilities.member.1", "CAPABILITY_IAM"),
+        ("Capabilities.member.2", "CAPABILITY_AUTO_EXPAND"),
+    ];
+    let mut creation: Vec<_> = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    for (number, (parameter, value)) in (1..).zip(parameters) {
+        for (part, text) in [("Key", parameter), ("Value", value)] {
+            creation.push((format!("Parameters.member.{number}.Parameter{part}"), (*text).to_owned()));
+        }
+    }
+    creation
+}
+
+fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
+    fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }

@@ -188,7 +188,10 @@ fn unwrapped(letter: &DeadLetter, events_queue: Option<&str>) -> Wrapped {
         return Wrapped { refusal, ..with(origin, error, attribute("ERROR_MESSAGE").unwrap_or_default()) };
     }
     if let Some(code) = attribute("ErrorCode") {
-        return with(Origin::Lambda, &of_status(code), attribute("ErrorMessage").unwrap_or_default());
+        let about = notice(&letter.body).map(|subject| format!("the notice `{subject}`"));
+        let refusal = about.is_some().then(|| "it is for people, and trigger is sent what is in the queue".to_owned());
+        let wrapped = with(Origin::Lambda, &of_status(code), attribute("ErrorMessage").unwrap_or_default());
+        return Wrapped { refusal, about, ..wrapped };
     }
     let body: Option<Value> = serde_json::from_str(&letter.body).ok();
     if let Some(record) = body.filter(|body| body.pointer("/requestContext/condition").is_some()) {
@@ -237,9 +240,26 @@ fn from_invocation_record(record: &Value, body: &str) -> Wrapped {
         };
     }
     let payload = record.get("requestPayload").map(Value::to_string);
-    let refusal = payload.is_none().then(|| "it does not hold the event".to_owned());
+    let of_notify = text("/requestPayload/input/action").is_some();
+    let refusal = match payload {
+        None => Some("it does not hold the event".to_owned()),
+        Some(_) if of_notify => Some("it was for notify, and trigger is sent what is in the queue".to_owned()),
+        Some(_) => None,
+    };
+    let about = of_notify.then(|| {
+        let execution = text("/requestPayload/execution_id").unwrap_or("?");
+        format!("the end of the execution {execution}, which may not have been told")
+    });
     let payload = payload.unwrap_or_else(|| body.to_owned());
-    Wrapped { origin: Origin::Lambda, error: error.to_owned(), message, refusal, payload, about: None }
+    Wrapped { origin: Origin::Lambda, error: error.to_owned(), message, refusal, payload, about }
+}
+
+/// The subject of a notice to people that SNS could not deliver; none of an event, whose message is JSON.
+fn notice(body: &str) -> Option<String> {
+    let envelope: Value = serde_json::from_str(body).ok()?;
+    let text = |name: &str| envelope.get(name).and_then(Value::as_str);
+    let is_text = text("Message").is_some_and(|message| serde_json::from_str::<Value>(message).is_err());
+    (text("Type") == Some("Notification") && is_text).then(|| text("Subject").unwrap_or_default().to_owned())
 }
 
 /// The error of an HTTP status that Lambda or SNS gives (Lambda Developer Guide, "Adding a dead-letter queue").

@@ -129,6 +129,34 @@ fn what_lambda_gave_up_on_carries_the_event() {
     assert!(understood.about[0].starts_with("s3://"), "{understood:?}");
 }
 
+/// What was for `notify`, or for people, is no event: `trigger` could only bury it again.
+#[test]
+fn notices_are_shown_and_not_sent_to_trigger() {
+    let ended = json!({
+        "requestContext": {"condition": "RetriesExhausted"},
+        "requestPayload": {"execution_id": "arn:1", "input": {"action": "execution_ended", "ended": {}}},
+        "responseContext": {"functionError": "Unhandled"},
+    });
+    let understood = understand(&letter(&ended.to_string(), &[]), QUEUE);
+    assert_eq!(understood.about, ["the end of the execution arn:1, which may not have been told"]);
+    assert!(refusal(&understood).contains("for notify"), "{understood:?}");
+
+    let undelivered = [("ErrorCode", "400"), ("ErrorMessage", "no such address")];
+    let told = json!({"Type": "Notification", "Subject": "sales failed", "Message": "Run 1 failed."});
+    let understood = understand(&letter(&told.to_string(), &undelivered), QUEUE);
+    assert_eq!(
+        (understood.error.as_str(), &understood.about[..]),
+        ("Status400", &["the notice `sales failed`".to_owned()][..])
+    );
+    assert!(refusal(&understood).contains("for people"), "{understood:?}");
+
+    // An event that a topic could not deliver is one all the same.
+    let event = json!({"Type": "Notification", "Subject": "Amazon S3 Notification", "Message": EVENT});
+    let understood = understand(&letter(&event.to_string(), &undelivered), QUEUE);
+    assert!(understood.about[0].starts_with("s3://"), "{understood:?}");
+    assert!(matches!(understood.redrive, Redrive::Send(_)), "{understood:?}");
+}
+
 #[test]
 fn a_batch_of_a_stream_is_named_and_not_held() {
     let understood = understand(&letter(include_str!("../../tests/fixtures/dead-letter-kinesis.json"), &[]), QUEUE);
