@@ -1,7 +1,7 @@
 use std::{env, panic};
 
 use tracing::error;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Begins to write events to standard output, one JSON object a line, as CloudWatch Logs queries them best.
 ///
@@ -15,15 +15,16 @@ pub(super) fn begin() {
         .unwrap_or_else(|| "info".to_owned());
     // The runtime would log each error of a handler once more, without its fields.
     let filter = format!("{wanted},lambda_runtime::layers::panic=off");
-    let begun = tracing_subscriber::fmt()
-        .json()
+    // The ids of the call, which are its span's, stand beside the event's own fields, so that one name finds them wherever
+    // they come from.
+    let lines = json_subscriber::layer()
         .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_env_filter(EnvFilter::new(filter))
-        .try_init();
+        .flatten_current_span_on_top_level(true)
+        .with_current_span(false)
+        .with_span_list(false);
+    let begun = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(lines).try_init();
     if let Err(error) = begun {
-        error!(error, "another subscriber has the events");
+        error!(%error, "another subscriber has the events");
     }
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);

@@ -34,6 +34,12 @@ pub(super) fn check(batch: &BatchSpec, findings: &mut Findings<'_>) -> Option<Ba
     Some(BatchLimits { files_max: usize::try_from(files.value).ok()?, bytes_max: bytes?, wait_max: wait? })
 }
 
+/// Reads how often an upload is expected.
+pub(super) fn check_expectation(text: &Spanned<String>, findings: &mut Findings<'_>) -> Option<Duration> {
+    // What is rarer than once a year nobody would miss by an alarm; what is more frequent than a tick or two cannot be told.
+    check_wait(text, "expect_every", 5 * MINUTE..=366 * DAY, findings)
+}
+
 /// Reads a duration such as `5m`.
 fn check_wait(
     text: &Spanned<String>,
