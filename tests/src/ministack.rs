@@ -87,11 +87,17 @@ impl Ministack {
         template: &str,
         parameters: &[(&str, &str)],
     ) -> BTreeMap<String, String> {
+        // Longer than the 51,200 bytes that a request takes (CloudFormation User Guide, "CloudFormation quotas").
+        let key = format!("{stack}/template.json");
+        let body = ByteStream::from(template.as_bytes().to_vec());
+        let put = self.endpoint.s3().put_object().bucket(ARTIFACTS).key(&key).body(body);
+        put.send().await.expect("the template can be uploaded");
+        let url = format!("{}/{ARTIFACTS}/{key}", self.endpoint.0);
         let mut creation = vec![
             ("Action", "CreateStack"),
             ("Version", "2010-05-15"),
             ("StackName", stack),
-            ("TemplateBody", template),
+            ("TemplateURL", url.as_str()),
             ("Capabilities.member.1", "CAPABILITY_IAM"),
             ("Capabilities.member.2", "CAPABILITY_AUTO_EXPAND"),
         ];

@@ -64,22 +64,11 @@ fn dimension_names(metric: &Value) -> Vec<&str> {
     metric["Dimensions"].as_array().expect("dimensions").iter().map(|dimension| text(dimension, "Name")).collect()
 }
 
-/// The metrics that an alarm watches.
-fn watched(alarm: &Map<String, Value>) -> Vec<Value> {
-    match alarm.get("Metrics").and_then(Value::as_array) {
-        Some(queries) => queries.iter().filter_map(|query| query.pointer("/MetricStat/Metric").cloned()).collect(),
-        None => vec![Value::Object(alarm.clone())],
-    }
-}
-
 #[test]
 fn alarms_watch_metrics_that_exist() {
     for (name, alarm) in resources_of("AWS::CloudWatch::Alarm") {
-        let metrics = watched(alarm);
-        assert!(!metrics.is_empty(), "{name}");
-        for metric in metrics {
-            assert_exists(name, text(&metric, "Namespace"), text(&metric, "MetricName"), &dimension_names(&metric));
-        }
+        let alarm = Value::Object(alarm.clone());
+        assert_exists(name, text(&alarm, "Namespace"), text(&alarm, "MetricName"), &dimension_names(&alarm));
     }
 }
 
@@ -88,14 +77,22 @@ fn alarms_watch_metrics_that_exist() {
 fn each_alarm_names_its_section_of_the_runbook_and_tells_of_both_its_ends() {
     let sections = [
         ("ExecutionFailedAlarm", "execution-failed"),
+        ("ExecutionTimedOutAlarm", "execution-failed"),
         ("DeadEventsAlarm", "dead-letters"),
         ("RejectRatioAlarm", "reject-ratio"),
         ("LagAlarm", "lag"),
         ("NoArrivalsAlarm", "no-arrivals"),
         ("ThrottlesAlarm", "throttles"),
+        ("ExecutionsThrottledAlarm", "throttles"),
         ("EventsWaitAlarm", "events-wait"),
+        ("DataWaitAlarm", "events-wait"),
         ("FunctionErrorsAlarm", "function-errors"),
+        ("ExtractErrorsAlarm", "function-errors"),
+        ("TransformErrorsAlarm", "function-errors"),
+        ("LoadErrorsAlarm", "function-errors"),
         ("NoticesFailedAlarm", "notices-failed"),
+        ("NoticesUndeliveredAlarm", "notices-failed"),
+        ("NoticesDroppedAlarm", "notices-failed"),
         ("CostOfTheDayAlarm", "cost-of-the-day"),
     ];
     let alarms = resources_of("AWS::CloudWatch::Alarm");
@@ -127,6 +124,16 @@ fn dashboard() -> Value {
     }
     filled.push_str(rest);
     serde_json::from_str(&filled).expect("the body is JSON")
+}
+
+#[test]
+fn the_dashboard_shows_every_alarm() {
+    let alarms = resources_of("AWS::CloudWatch::Alarm");
+    let (_, dashboard) = resources_of("AWS::CloudWatch::Dashboard").pop().expect("a dashboard");
+    let body = dashboard["DashboardBody"]["Fn::Sub"].as_str().expect("a body");
+    for (name, _) in alarms {
+        assert!(body.contains(&format!("${{{name}.Arn}}")), "{name}");
+    }
 }
 
 #[test]
