@@ -1,5 +1,5 @@
 //! What the shell writes to the log: each line says which call, execution, run and trace it belongs to.
-#![allow(clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod runtime_api;
 
@@ -129,4 +129,22 @@ fn without_a_stack_there_are_no_metrics() {
     let messages: Vec<&str> = lines.iter().map(|(message, _)| message.as_str()).collect();
     assert_eq!(messages, ["before", "after"]);
     assert_eq!(lines[0].1.get("trace_id"), None);
+}
+
+#[test]
+fn a_panic_in_another_thread_is_a_line_of_its_call() {
+    if is_function() {
+        serve("extract", |_: StageContext, input: Value| async move {
+            let panicking = std::thread::spawn(|| panic!("in a thread"));
+            Ok::<_, StageError>(json!({"input": input, "is_panic": panicking.join().is_err()}))
+        });
+        std::process::exit(1);
+    }
+    let event = Event::new(&json!({"execution_id": "arn:execution", "input": {"run": {"id": "r"}}}));
+    let lines = lines("a_panic_in_another_thread_is_a_line_of_its_call", &BUCKETS, vec![event]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let (message, line) = &lines[0];
+    assert_eq!(message, "panicked");
+    assert_eq!((&line["message_of_panic"], &line["run_id"]), (&json!("in a thread"), &json!("r")));
+    assert_eq!(line["execution_id"], "arn:execution");
 }

@@ -14,7 +14,7 @@ use stepwell_pipeline::{
 use tokio::task::{JoinError, JoinSet};
 use tracing::{Instrument, Span, error, field, info_span, warn};
 
-use super::{CallIds, FunctionPorts, Raised, TraceHeader};
+use super::{CallIds, FunctionPorts, Raised, TraceHeader, log};
 use crate::emf::EmfMetrics;
 
 /// How long before its deadline a function gives up, so that it still can say so.
@@ -57,6 +57,7 @@ where
         execution_id = field::Empty,
         run_id = field::Empty
     );
+    log::begin_call(&span);
     let handled = match P::open(event.payload) {
         Ok(call) => {
             let run_id = run_id(&call.input);
@@ -83,7 +84,7 @@ where
         }
         Err(error) => Err(error.into()),
     };
-    handled.inspect_err(|raised| log(&span, raised))
+    handled.inspect_err(|raised| log_failure(&span, raised))
 }
 
 /// The outcome of some work, in a task of its own so that neither a panic nor an endless computation takes the
@@ -130,7 +131,7 @@ fn run_id(input: &Value) -> Option<String> {
     request(input).or_else(|| request(input.pointer("/failure/input")?)).or_else(|| request(&ended?))
 }
 
-fn log(span: &Span, raised: &Raised) {
+fn log_failure(span: &Span, raised: &Raised) {
     let _entered = span.enter();
     if raised.is_transient() {
         warn!(error_name = raised.name, error = raised.message, "call failed, and may be repeated");

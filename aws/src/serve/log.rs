@@ -1,6 +1,9 @@
-use std::{env, panic};
+use std::{
+    env, panic,
+    sync::{Mutex, PoisonError},
+};
 
-use tracing::error;
+use tracing::{Span, error};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Begins to write events to standard output, one JSON object a line, as CloudWatch Logs queries them best.
@@ -27,7 +30,20 @@ pub(super) fn begin() {
         error!(%error, "another subscriber has the events");
     }
     panic::set_hook(Box::new(|panic| {
+        let _entered = Span::current().is_none().then(|| call().entered());
         let location = panic.location().map(ToString::to_string);
         error!(location, message_of_panic = panic.payload_as_str(), "panicked");
     }));
+}
+
+/// The call that the process is at, of which Lambda gives it one at a time.
+static CALL: Mutex<Span> = Mutex::new(Span::none());
+
+/// Begins a call: a panic in a thread that it starts is a line of that call too.
+pub(super) fn begin_call(span: &Span) {
+    *CALL.lock().unwrap_or_else(PoisonError::into_inner) = span.clone();
+}
+
+fn call() -> Span {
+    CALL.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
