@@ -4,6 +4,7 @@
 //! What a fault of a service means, transient or permanent and under which name, is decided here and nowhere else.
 #![cfg_attr(test, allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking"))]
 
+pub mod emf;
 mod fault;
 pub mod s3;
 pub mod sdk;

@@ -3,6 +3,7 @@
 //! It reads the settings, makes the ports, takes the input out of what the state machine sends, and gives every
 //! error its name: `errorType` of a function's error is the name that the state machine's `ErrorEquals` matches.
 
+mod ids;
 mod init;
 mod invoke;
 mod log;
@@ -15,6 +16,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+pub use ids::{CallIds, TraceHeader};
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 pub use ports::{Call, FunctionPorts, NotifyPorts, TriggerPorts, TriggerSettings};
 pub use raised::Raised;
@@ -56,8 +58,8 @@ where
     T: Serialize + Send + 'static,
     E: Into<Raised> + Send,
 {
-    let ports = match init::ports::<P>().await {
-        Ok(ports) => ports,
+    let (ports, stack) = match init::ports::<P>().await {
+        Ok(made) => made,
         Err(missing) => {
             error!(function, error = %missing, "function cannot start");
             init::report(&missing).await;
@@ -65,11 +67,11 @@ where
         }
     };
     let served = Runtime::new(service_fn(|event: LambdaEvent<Value>| {
-        let (ports, handler) = (ports.clone(), handler.clone());
+        let (ports, handler, stack) = (ports.clone(), handler.clone(), stack.clone());
         async move {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let budget = invoke::budget(event.context.deadline, now);
-            invoke::invoke(function, event, budget, ports, handler).await
+            invoke::invoke(function, event, budget, (ports, stack), handler).await
         }
     }))
     .run()

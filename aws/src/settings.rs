@@ -5,6 +5,7 @@
 //! | `LANDING_BUCKET` | all | where objects arrive |
 //! | `WORK_BUCKET` | all | where specs, staged data, manifests and reports live |
 //! | `LAKE_BUCKET` | all | where the tables are |
+//! | `STACK_NAME` | all | what the deployment's metrics are told apart by; without it there are none |
 //! | `TOPIC_ARN` | `notify` | the SNS topic that notices go to |
 //! | `PII_HASH_KEY` | `extract` | the key of `pii: hash`, where a pipeline has such columns |
 //! | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | all | set by Lambda: the function's memory in MiB, by which SQL is bounded |

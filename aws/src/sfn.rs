@@ -10,19 +10,26 @@ use stepwell_pipeline::{
     request::RunRequest,
 };
 
-use crate::fault::stage_error;
+use crate::{fault::stage_error, serve::TraceHeader};
 
 /// Starts executions of one state machine.
 #[derive(Clone, Debug)]
 pub struct SfnExecutions {
     client: Client,
     state_machine_arn: String,
+    trace: Option<TraceHeader>,
 }
 
 impl SfnExecutions {
     /// The executions of one state machine.
     pub fn new(client: Client, state_machine_arn: impl Into<String>) -> Self {
-        Self { client, state_machine_arn: state_machine_arn.into() }
+        Self { client, state_machine_arn: state_machine_arn.into(), trace: None }
+    }
+
+    /// The same executions, started as part of a trace: that of the call that starts them.
+    #[must_use]
+    pub fn traced(self, trace: Option<TraceHeader>) -> Self {
+        Self { trace, ..self }
     }
 }
 
@@ -32,9 +39,9 @@ impl Executions for SfnExecutions {
         let input = serde_json::to_string(request).map_err(|error| {
             StageError::with_source(ErrorKind::Internal, "cannot write the execution's input", error)
         })?;
-        let sent =
-            self.client.start_execution().state_machine_arn(&self.state_machine_arn).name(name).input(input).send();
-        match sent.await {
+        let start = self.client.start_execution().state_machine_arn(&self.state_machine_arn).name(name).input(input);
+        let trace = request.trace_header.as_deref().and_then(TraceHeader::parse).or_else(|| self.trace.clone());
+        match start.set_trace_header(trace.map(|trace| trace.to_string())).send().await {
             // A standard state machine gives the running execution of that name and input (Step Functions API
             // Reference, `StartExecution`).
             Ok(_) => Ok(Started::Running),
@@ -45,6 +52,10 @@ impl Executions for SfnExecutions {
                 format!("cannot start execution {name} of {}", self.state_machine_arn),
             )),
         }
+    }
+
+    fn id(&self, name: &str) -> String {
+        self.execution_arn(name)
     }
 
     async fn describe(&self, name: &str) -> Result<Option<Described>, StageError> {

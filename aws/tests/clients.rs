@@ -7,7 +7,7 @@ mod service;
 use http::{Answer, Server};
 use serde_json::json;
 use service::{config, form_fields};
-use stepwell_aws::{SfnExecutions, SnsNotifier, SqsDeadLetters};
+use stepwell_aws::{SfnExecutions, SnsNotifier, SqsDeadLetters, serve::TraceHeader};
 use stepwell_pipeline::{
     ErrorKind,
     dead_letter::DeadLetters,
@@ -40,6 +40,37 @@ async fn an_execution_is_started_by_name_with_the_request_as_input() {
     assert_eq!((&body["name"], &body["stateMachineArn"]), (&json!("name-1"), &json!("arn:machine")));
     let input: serde_json::Value = serde_json::from_str(body["input"].as_str().expect("text")).expect("JSON");
     assert_eq!(input, json!({"bucket": "landing", "key": "in/a b+ü.csv"}));
+}
+
+#[tokio::test]
+async fn an_execution_goes_on_with_the_trace_of_its_request_or_of_the_call() {
+    const CALL: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    const UPLOAD: &str = "Root=1-67891233-abcdef012345678912345678;Sampled=1";
+    for (call, upload, expected) in [
+        (None, None, json!(null)),
+        (Some(CALL), None, json!(CALL)),
+        (Some(CALL), Some(UPLOAD), json!(UPLOAD)),
+        (Some(CALL), Some("no trace at all"), json!(CALL)),
+        (None, Some(UPLOAD), json!(UPLOAD)),
+    ] {
+        let server =
+            Server::start(|_| Some(Answer::new(200, r#"{"executionArn": "arn:execution", "startDate": 1.0}"#)));
+        let executions = executions(&server).await.traced(call.and_then(TraceHeader::parse));
+        let request = RunRequest { trace_header: upload.map(str::to_owned), ..request() };
+        executions.start("name-1", &request).await.expect("started");
+        let body: serde_json::Value = serde_json::from_slice(&server.requests()[0].body).expect("JSON");
+        assert_eq!(body["traceHeader"], expected);
+        // The input stays what it is, or a repetition under another trace would be another execution.
+        assert_eq!(body["input"], json!({"bucket": "landing", "key": "in/a b+ü.csv"}).to_string());
+    }
+}
+
+#[tokio::test]
+async fn an_execution_is_known_by_its_arn() {
+    let server = Server::start(|_| None);
+    let client = aws_sdk_sfn::Client::new(&config(&server).await);
+    let executions = SfnExecutions::new(client, "arn:aws:states:eu-west-1:123456789012:stateMachine:etl");
+    assert_eq!(executions.id("name-1"), "arn:aws:states:eu-west-1:123456789012:execution:etl:name-1");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Extracted, Round},
     manifest::ExtractManifest,
+    metrics::{Metric, Subject, reject_ratio},
     request::RunRequest,
     run::Run,
     spec::{Catalog, CheckedSpec},
@@ -64,16 +65,18 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     let pipeline = batch.as_ref().map(|batch| batch.list.pipeline.as_str()).or(request.pipeline.as_deref());
     let spec = catalog.pick(&request.key, pipeline)?;
     let run = Run::new(spec.name(), &spec.digest, source);
+    run.log_id();
     let bytes = batch.as_ref().map_or(run.source.size, |batch| batch.list.bytes());
     let work = &context.buckets.work;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Extract, "manifest.json"));
     context.progress.started(Stage::Extract, Some(bytes));
-    if let Some(manifest) = store::get_json::<ExtractManifest>(&*context.stores, &manifest_ref).await?
+    let earlier: Option<ExtractManifest> = store::get_json(&*context.stores, &manifest_ref).await?;
+    if let Some(manifest) = &earlier
         && staging::serves(context, spec, &run, Stage::Extract, manifest.staged()).await?
     {
         tracing::info!(run = run.id, "extract was finished by an earlier execution");
         context.progress.finished(Stage::Extract, true);
-        return Ok(Round::Done(extracted(run, &manifest, manifest_ref.key)));
+        return Ok(Round::Done(extracted(run, manifest, manifest_ref.key)));
     }
     let spec_ref = ObjectRef::new(work, run.spec_key());
     store::put(&*context.stores, &spec_ref, spec.text.clone()).await?;
@@ -94,8 +97,15 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
         }
     };
     reconcile(&manifest)?;
-    refuse_too_many_rejects(spec, &manifest, work)?;
+    // What is refused has no manifest to be found by a repetition; it ends the execution.
+    refuse_too_many_rejects(spec, &manifest, work).inspect_err(|_| measure_records(context, &manifest))?;
     store::put_json(&*context.stores, &manifest_ref, &*manifest).await?;
+    // Where only the parts were gone, the records were counted when they were read for the first time.
+    if earlier.is_none() {
+        measure_records(context, &manifest);
+    }
+    let seconds = manifest.timing.duration_seconds();
+    context.measure(Subject::stage(&run, Stage::Extract), vec![(Metric::StageSeconds, seconds)]);
     extraction::clean_up(context, &leftovers).await;
     context.progress.finished(Stage::Extract, false);
     tracing::info!(
@@ -126,6 +136,17 @@ fn extracted(run: Run, manifest: &ExtractManifest, key: String) -> Extracted {
         records_rejected: manifest.records_rejected,
         bytes_read: manifest.bytes_read,
     }
+}
+
+fn measure_records(context: &StageContext, manifest: &ExtractManifest) {
+    let ExtractManifest { records_read, records_rejected, bytes_read, .. } = *manifest;
+    let values = vec![
+        (Metric::RecordsRead, records_read as f64),
+        (Metric::RecordsRejected, records_rejected as f64),
+        (Metric::BytesRead, bytes_read as f64),
+        (Metric::RejectRatio, reject_ratio(records_rejected, records_read)),
+    ];
+    context.measure(Subject::run(&manifest.run), values);
 }
 
 fn reconcile(manifest: &ExtractManifest) -> Result<(), StageError> {

@@ -4,6 +4,7 @@
 
 mod commit;
 mod copy;
+mod measure;
 mod report;
 
 use stepwell_pipeline::{
@@ -46,15 +47,20 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     })?;
     context.progress.started(Stage::Load, Some(staged.bytes_out));
 
+    let batch = report::pinned_batch(context, run).await?;
     let ledger = Ledger::new(context, &table, run);
     let Some((commit, files)) = bring(context, &ledger, &table, run, &staged).await? else {
         tracing::info!(run = run.id, "load copied some of the files; there are more");
         return Ok(Round::More(transformed));
     };
+    // At once: a repetition after a failure of what follows finds the commit done.
+    if commit == Commit::Committed {
+        measure::committed(context, run, batch.as_ref(), &staged, started);
+    }
     ledger.remove_replaced().await?;
     ledger.sweep(run).await?;
     let current = commit != Commit::Superseded;
-    let report = report::write(context, run, &table, &staged, (commit, files), started).await?;
+    let report = report::write(context, run, batch, &table, &staged, (commit, files), started).await?;
     staging::remove(context, run).await?;
     context.progress.finished(Stage::Load, commit == Commit::AlreadyCommitted);
     tracing::info!(run = run.id, commit = ?commit, records_loaded = staged.records_out, "loaded");

@@ -19,6 +19,7 @@ const MEMBERS_NAMED: usize = 50;
 pub(crate) async fn write(
     context: &StageContext,
     run: &Run,
+    batch: Option<PinnedBatch>,
     table: &ObjectRef,
     staged: &TransformManifest,
     (commit, files): (Commit, Vec<CommittedFile>),
@@ -31,7 +32,7 @@ pub(crate) async fn write(
     })?;
     let report = Report {
         run: run.clone(),
-        batch: batch(context, run).await?,
+        batch: batch.map(|pinned| summary(run, &pinned, work)),
         table: table.to_string(),
         commit,
         records_read: source.records_read,
@@ -61,21 +62,29 @@ pub(crate) async fn write(
     Ok(key)
 }
 
-/// The batch that a run loaded, if it is one.
-async fn batch(context: &StageContext, run: &Run) -> Result<Option<BatchSummary>, StageError> {
-    let list_ref = run.source_ref();
-    let Some(name) = BatchName::of(&list_ref, &context.buckets.work) else { return Ok(None) };
-    let pinned_ref = ObjectRef::new(&context.buckets.work, PinnedBatch::key(&run.id));
+/// The batch that a run loads, if it is one.
+pub(crate) async fn pinned_batch(context: &StageContext, run: &Run) -> Result<Option<PinnedBatch>, StageError> {
+    let work = &context.buckets.work;
+    if BatchName::of(&run.source_ref(), work).is_none() {
+        return Ok(None);
+    }
+    let pinned_ref = ObjectRef::new(work, PinnedBatch::key(&run.id));
     let pinned: PinnedBatch = store::get_json(&*context.stores, &pinned_ref).await?.ok_or_else(|| {
         StageError::new(ErrorKind::InvalidInput, format!("{pinned_ref} is gone; start a new execution for the batch"))
     })?;
+    Ok(Some(pinned))
+}
+
+fn summary(run: &Run, pinned: &PinnedBatch, work: &str) -> BatchSummary {
     let members = &pinned.list.members;
+    let list_ref = run.source_ref();
+    let name = BatchName::of(&list_ref, work).map(|name| name.batch.to_owned()).unwrap_or_default();
     let url = |member: &Source| ObjectRef::new(&member.bucket, &member.key).to_string();
-    Ok(Some(BatchSummary {
-        name: name.batch.to_owned(),
+    BatchSummary {
+        name,
         revision: pinned.list.revision,
         members: members.len() as u64,
         first: members.iter().take(MEMBERS_NAMED).map(url).collect(),
-        list: pinned_ref.key,
-    }))
+        list: PinnedBatch::key(&run.id),
+    }
 }

@@ -6,6 +6,7 @@ mod ended;
 mod error;
 mod failure;
 mod figures;
+mod measure;
 mod resume;
 mod sent;
 mod success;
@@ -53,11 +54,13 @@ enum Request {
 pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Value) -> Result<Value, NotifyError> {
     match handoff::parse(&input)? {
         Request::NotifySuccess { loaded } => {
-            if !wants(context, &loaded.run, NotifyOn::Succeeded).await? {
-                return Ok(unwanted(&loaded.run, "succeeded"));
-            }
-            let notice = success::notice(context, &loaded).await?;
-            publish(notifier, &notice).await
+            let told = if wants(context, &loaded.run, NotifyOn::Succeeded).await? {
+                publish(context, notifier, &success::notice(context, &loaded).await?).await?
+            } else {
+                unwanted(&loaded.run, "succeeded")
+            };
+            measure::succeeded(context, &loaded.run, input.get("loaded"));
+            Ok(told)
         }
         Request::NotifyFailure { failure } => {
             let run = failure::run(&failure);
@@ -69,11 +72,14 @@ pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Val
                 && !wants_failure(context, run).await
             {
                 sent.remember("not wanted").await;
+                measure::failed(context, Some(&run.pipeline), Some(&run.id), Some(&failure.input));
                 return Ok(unwanted(run, "failed"));
             }
             let notice = failure::notice(context, &failure, run.as_ref());
-            let published = publish(notifier, &notice).await?;
+            let published = publish(context, notifier, &notice).await?;
             sent.remember(&notice.subject).await;
+            let run_id = run.as_ref().map(|run| run.id.as_str());
+            measure::failed(context, notice.pipeline.as_deref(), run_id, Some(&failure.input));
             Ok(published)
         }
         Request::ExecutionEnded { ended } => {
@@ -82,8 +88,9 @@ pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Val
                 return Ok(told_before());
             }
             let notice = ended.notice(&context.buckets);
-            let published = publish(notifier, &notice).await?;
+            let published = publish(context, notifier, &notice).await?;
             sent.remember(&notice.subject).await;
+            measure::failed(context, notice.pipeline.as_deref(), None, None);
             Ok(published)
         }
         Request::Fail { failure, execution } => resume::resume_or_raise(failure, &execution),
@@ -94,8 +101,8 @@ fn told_before() -> Value {
     json!({ "notified": false, "reason": "it needs no notice, or was told before" })
 }
 
-async fn publish(notifier: &dyn Notifier, notice: &Notice) -> Result<Value, NotifyError> {
-    notifier.publish(notice).await?;
+async fn publish(context: &StageContext, notifier: &dyn Notifier, notice: &Notice) -> Result<Value, NotifyError> {
+    notifier.publish(notice).await.inspect_err(|_| measure::unpublished(context))?;
     info!(outcome = notice.outcome.word(), subject = notice.subject, "notice published");
     Ok(json!({ "notified": true }))
 }

@@ -56,6 +56,11 @@ pub trait Executions: Debug + Send + Sync {
     /// `Throttled` or `TargetUnavailable` where a repetition may succeed, else a permanent kind.
     async fn start(&self, name: &str, request: &RunRequest) -> Result<Started, StageError>;
 
+    /// The id of the execution of that name, as its stages are told it: on AWS its ARN.
+    fn id(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// Looks at the execution of that name; nothing stands for one that was never started, or that ended more than
     /// 90 days ago. What it tells may be seconds old (Step Functions API Reference, `DescribeExecution`).
     ///

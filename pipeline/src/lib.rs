@@ -11,6 +11,7 @@ pub mod figures;
 pub mod handoff;
 pub mod link;
 pub mod manifest;
+pub mod metrics;
 pub mod notice;
 pub mod order;
 pub mod progress;

@@ -20,6 +20,11 @@ impl Timing {
         let duration_ms = ended.duration_since(started).unwrap_or_default().as_millis();
         Self { started_ms: saturate(started_ms), duration_ms: saturate(duration_ms) }
     }
+
+    /// Seconds that the stage took.
+    pub fn duration_seconds(&self) -> f64 {
+        self.duration_ms as f64 / 1000.0
+    }
 }
 
 fn saturate(milliseconds: u128) -> u64 {

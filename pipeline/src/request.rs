@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ErrorKind, StageError, handoff, spec::nearest, store};
+use crate::{ErrorKind, StageError, handoff, run::Run, spec::nearest, store};
 
 /// What to load: an object, and optionally which version of it and by which pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct RunRequest {
     /// Why the run was started, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The header of the trace that brought the request, where there is one. It is none of what is to be loaded, and not
+    /// part of the execution's input, by which the service tells a repeated start from another.
+    #[serde(skip)]
+    pub trace_header: Option<String>,
 }
 
 const FIELDS: [&str; 8] = ["bucket", "key", "version", "etag", "size", "sequencer", "pipeline", "reason"];
@@ -64,6 +68,13 @@ impl RunRequest {
         store::path(&request.key)?;
         Ok(request)
     }
+
+    /// The id of the run that the request leads to, where the request alone tells: with a pipeline and a version id, as
+    /// the events of a versioned bucket have it. Else `extract` learns the version when it looks at the object.
+    pub fn run_id(&self) -> Option<String> {
+        let (pipeline, version) = (self.pipeline.as_deref()?, self.version.as_deref()?);
+        Some(Run::id_of(pipeline, &self.bucket, &self.key, version))
+    }
 }
 
 fn invalid(message: impl Into<String>) -> StageError {
@@ -75,6 +86,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::run::Source;
 
     fn refusal(input: Value) -> String {
         let error = RunRequest::parse(&input).expect_err("refused");
@@ -102,6 +114,26 @@ mod tests {
     fn fields_of_other_origin_are_ignored() {
         let input = json!({"bucket": "b", "key": "k", "detail-type": "Object Created"});
         assert!(RunRequest::parse(&input).is_ok());
+    }
+
+    #[test]
+    fn a_pipeline_and_a_version_tell_the_run() {
+        let source = Source {
+            bucket: "b".into(),
+            key: "k".into(),
+            version: Some("v".into()),
+            etag: "e".into(),
+            size: 1,
+            modified_ms: 0,
+            sequencer: None,
+        };
+        let request =
+            RunRequest { bucket: "b".into(), key: "k".into(), version: Some("v".into()), ..RunRequest::default() };
+        assert_eq!(request.run_id(), None);
+        let request = RunRequest { pipeline: Some("p".into()), ..request };
+        assert_eq!(request.run_id(), Some(Run::new("p", "digest", source).id));
+        // In a versioned bucket the run's id would hang on the version that the entity tag is of.
+        assert_eq!(RunRequest { version: None, etag: Some("e".into()), ..request }.run_id(), None);
     }
 
     #[test]

@@ -46,8 +46,19 @@ impl Run {
     /// The run of one pinned object through one pipeline.
     pub fn new(pipeline: &str, spec_digest: &str, source: Source) -> Self {
         let pinned = source.version.as_deref().unwrap_or(&source.etag);
-        let id = format!("{pipeline}-{}", short_hash(&[pipeline, &source.bucket, &source.key, pinned]));
+        let id = Self::id_of(pipeline, &source.bucket, &source.key, pinned);
         Self { id, pipeline: pipeline.to_owned(), spec_digest: spec_digest.to_owned(), source }
+    }
+
+    /// The id of the run of an object's version (the version id, in buckets without versions the entity tag).
+    pub(crate) fn id_of(pipeline: &str, bucket: &str, key: &str, version: &str) -> String {
+        format!("{pipeline}-{}", short_hash(&[pipeline, bucket, key, version]))
+    }
+
+    /// Puts the run's id on every further line that the present call writes to the log. The call's span must have a
+    /// field `run_id`.
+    pub fn log_id(&self) {
+        tracing::Span::current().record("run_id", self.id.as_str());
     }
 
     /// The prefix under which everything of the run lives, whatever its spec; ends in `/`.

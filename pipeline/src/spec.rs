@@ -177,6 +177,8 @@ pub struct CheckedSpec {
     pub batch: Option<BatchLimits>,
     /// When batches are loaded, if a schedule says so.
     pub schedule: Option<Schedule>,
+    /// The longest time between two uploads that is normal, if any is expected.
+    pub expect_every: Option<std::time::Duration>,
 }
 
 impl CheckedSpec {

@@ -4,7 +4,11 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{progress::Progress, store::Stores};
+use crate::{
+    metrics::{Measured, Metric, Metrics, Subject, Unmeasured},
+    progress::Progress,
+    store::Stores,
+};
 
 /// A stage of a run, named as its state in the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +61,8 @@ pub struct StageContext {
     pub buckets: Buckets,
     /// Where the stage tells how far it is.
     pub progress: Arc<dyn Progress>,
+    /// Where the stage tells what it measured.
+    pub metrics: Arc<dyn Metrics>,
     /// When the stage should save what it has and come back for the rest.
     pub budget: Arc<dyn Budget>,
     /// How much it takes at a time.
@@ -68,12 +74,13 @@ pub struct StageContext {
 }
 
 impl StageContext {
-    /// A context with all the time it needs, the default limits and no hash key.
+    /// A context with all the time it needs, the default limits, no hash key and nobody who collects metrics.
     pub fn new(stores: Arc<dyn Stores>, buckets: Buckets, progress: Arc<dyn Progress>) -> Self {
         Self {
             stores,
             buckets,
             progress,
+            metrics: Arc::new(Unmeasured),
             budget: Arc::new(Unhurried),
             limits: Limits::default(),
             hash_key: None,
@@ -85,6 +92,11 @@ impl StageContext {
     #[must_use]
     pub fn until(self, moment: std::time::Instant) -> Self {
         Self { budget: Arc::new(Until(moment)), ..self }
+    }
+
+    /// Tells what was measured.
+    pub fn measure(&self, subject: Subject, values: Vec<(Metric, f64)>) {
+        self.metrics.emit(Measured { subject, values });
     }
 }
 

@@ -471,3 +471,25 @@ fn the_json_schema_knows_batches_and_schedules() {
     assert_eq!(definitions["ScheduleSpec"]["required"], serde_json::json!(["cron", "prefix"]));
     assert_eq!(definitions["CompleteWhen"]["additionalProperties"], false);
 }
+
+#[test]
+fn what_a_pipeline_expects_is_a_duration() {
+    let spec = |every: &str| {
+        let text = format!(
+            "pipeline: p\nsource:\n  match: \"in/*.csv\"\n  expect_every: {every}\nschema: [{{ name: id, type: int8 }}]\n\
+             load: {{ target: parquet, path: lake/p/ }}\n"
+        );
+        CheckedSpec::parse("p.yaml", &text)
+    };
+    let hours = |hours| Some(std::time::Duration::from_secs(hours * 3600));
+    for (every, expected) in [("1day", hours(24)), ("1d", hours(24)), ("\"1day 2h\"", hours(26)), ("90m", None)] {
+        let expected = expected.or(Some(std::time::Duration::from_secs(5400)));
+        assert_eq!(spec(every).expect("valid").expect_every, expected, "{every}");
+    }
+    for (every, finding) in [
+        ("daily", "p.yaml:4: `daily` is no duration: write `5m`, `2h` or `1day`"),
+        ("1m", "p.yaml:4: `expect_every` is from 5m to 1year, not 1m"),
+    ] {
+        assert_eq!(spec(every).expect_err("refused").to_string(), finding);
+    }
+}

@@ -87,7 +87,12 @@ impl Ministack {
         template: &str,
         parameters: &[(&str, &str)],
     ) -> BTreeMap<String, String> {
-        let creation = creation(stack, template, parameters);
+        // Longer than the 51,200 bytes that a request takes (CloudFormation User Guide, "CloudFormation quotas").
+        let key = format!("{stack}/template.json");
+        let body = ByteStream::from(template.as_bytes().to_vec());
+        let put = self.endpoint.s3().put_object().bucket(ARTIFACTS).key(&key).body(body);
+        put.send().await.expect("the template can be uploaded");
+        let creation = creation(stack, &format!("{}/{ARTIFACTS}/{key}", self.endpoint.0), parameters);
         self.endpoint.query("cloudformation", &borrowed(&creation)).await;
         let question = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", stack)];
         let description = until("the stack", Duration::from_secs(60), async || {
@@ -126,12 +131,12 @@ impl Ministack {
 }
 
 // The fields of a CreateStack.
-fn creation(stack: &str, template: &str, parameters: &[(&str, &str)]) -> Vec<(String, String)> {
+fn creation(stack: &str, template_url: &str, parameters: &[(&str, &str)]) -> Vec<(String, String)> {
     let fields = [
         ("Action", "CreateStack"),
         ("Version", "2010-05-15"),
         ("StackName", stack),
-        ("TemplateBody", template),
+        ("TemplateURL", template_url),
         ("Capabilities.member.1", "CAPABILITY_IAM"),
         ("Capabilities.member.2", "CAPABILITY_AUTO_EXPAND"),
     ];

@@ -1,10 +1,10 @@
 //! Whole runs on ministack: the shipped template is deployed as it is, with the real binaries, and events flow.
 #![allow(clippy::expect_used, reason = "what a check cannot ask for fails the test, and the message says why")]
 
-use std::{sync::LazyLock, time::Duration};
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use serde_json::{Value, json};
-use stepwell_tests::{block_on, deploy, deployment::Deployment, flights, suite, until};
+use stepwell_tests::{block_on, deploy, deployment::Deployment, flights, log, python, suite, until, workspace};
 
 static MINISTACK: LazyLock<Deployment> = LazyLock::new(|| block_on(deploy::on_ministack("ministack")));
 
@@ -72,6 +72,80 @@ fn an_upload_is_loaded_by_itself() {
         suite::assert_loaded(ministack, "auto", &finished.output, 2_000).await;
         assert!(ministack.proxy.mended_ranges() > 0, "ministack serves ranges of versions now: mend them no more");
     });
+}
+
+/// Whatever a run wrote to the log is found by its execution's id and by its own, from the trigger to the notice; and what
+/// it measured is written as CloudWatch wants it, once.
+#[test]
+fn one_run_id_and_one_execution_id_find_every_line() {
+    let ministack = &*MINISTACK;
+    block_on(async {
+        // The second fails in its first stage, which hands no run to anybody.
+        for (pipeline, file, status, stages) in [
+            ("traced", flights::slice(2_000), "SUCCEEDED", &["extract", "load", "notify", "transform", "trigger"][..]),
+            ("broken", b"no\nflights\n".to_vec(), "FAILED", &["extract", "notify", "trigger"]),
+        ] {
+            ministack.push_pipeline(pipeline).await;
+            ministack.put(&ministack.landing, &format!("{pipeline}/some.csv"), file).await;
+            let started = async || ministack.executions(&format!("{pipeline}-")).await.pop();
+            let arn = until("the execution", Duration::from_secs(60), started).await;
+            let finished = ministack.finished(&arn, Duration::from_secs(60)).await;
+            assert_eq!(finished.status, status, "{finished:?}");
+            assert_lines(ministack, &arn, stages).await;
+        }
+    });
+}
+
+async fn assert_lines(ministack: &Deployment, arn: &str, stages: &[&str]) {
+    let functions = deploy::stack_functions(&ministack.endpoint, "stepwell").await;
+    let group = functions["extract"]["LoggingConfig"]["LogGroup"].as_str().expect("the functions' group").to_owned();
+    // A line is there once its call has ended.
+    let (functions_seen, lines) = until("the last stage's lines", Duration::from_secs(30), async || {
+        let lines = log::lines(&ministack.endpoint, &group).await;
+        let of_execution = lines.iter().filter(|line| line["execution_id"] == arn);
+        let functions: BTreeSet<String> =
+            of_execution.filter_map(|line| line["function"].as_str()).map(str::to_owned).collect();
+        (functions.len() >= stages.len()).then_some((functions, lines))
+    })
+    .await;
+    assert_eq!(functions_seen.iter().map(String::as_str).collect::<Vec<_>>(), stages);
+
+    let of_execution: Vec<&Value> = lines.iter().filter(|line| line["execution_id"] == arn).collect();
+    let run_id = of_execution[0]["run_id"].as_str().expect("the run's id").to_owned();
+    let calls: BTreeSet<&str> = of_execution
+        .iter()
+        .filter(|line| line["function"] != "trigger")
+        .map(|line| line["request_id"].as_str().expect("each line has a call"))
+        .collect();
+    // Every line of every call that belongs to the execution, whatever it says of itself.
+    let of_calls = lines.iter().filter(|line| line["request_id"].as_str().is_some_and(|id| calls.contains(id)));
+    for line in of_calls.chain(of_execution.iter().copied()) {
+        assert_eq!((&line["execution_id"], &line["run_id"]), (&json!(arn), &json!(run_id)), "{line}");
+        let trace = line["trace_id"].as_str().unwrap_or_default();
+        assert!(trace.starts_with("1-") && trace.len() == 35, "{line}");
+    }
+    let triggered = of_execution.iter().find(|line| line["function"] == "trigger").expect("the trigger's line");
+    assert_eq!(triggered["message"], "execution started");
+    assert!(triggered["pipeline"].is_string() && triggered["key"].is_string(), "{triggered}");
+
+    let metrics: Vec<&Value> = of_execution.iter().copied().filter(|line| line.get("_aws").is_some()).collect();
+    let values = |name: &str| metrics.iter().filter_map(|line| line[name].as_f64()).collect::<Vec<_>>();
+    if stages.contains(&"load") {
+        assert_eq!((values("RecordsRead"), values("RunsSucceeded")), (vec![2_000.0], vec![1.0]));
+        assert_eq!((values("StageSeconds").len(), values("LagSeconds").len(), values("RejectRatio").len()), (3, 1, 1));
+        assert!(values("LagSeconds")[0] < 300.0 && values("RecordsLoaded")[0] > 0.0);
+    } else {
+        assert_eq!(
+            (values("RunsFailed"), values("RunsSucceeded"), values("StageSeconds")),
+            (vec![1.0], vec![], vec![])
+        );
+    }
+    let documents: String = metrics.iter().map(|document| format!("{document}\n")).collect();
+    let (root, file) = (workspace::root(), workspace::target().join("stepwell-tests/emf.ndjson"));
+    std::fs::write(&file, documents).expect("the target folder can be written");
+    let (script, schema) = (root.join("tests/python/emf.py"), root.join("tests/fixtures/emf-schema.json"));
+    let checked = python::run("python", &[&script, &schema, &file].map(|path| python::argument(path)));
+    assert_eq!(checked.trim(), metrics.len().to_string());
 }
 
 /// S3 and EventBridge deliver at least once: however often an event comes, there is one run and one table.

@@ -12,6 +12,7 @@ use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Extracted, Round, Transformed},
     manifest::{ExtractManifest, TransformManifest},
+    metrics::{Metric, Subject},
     spec::CheckedSpec,
     stage::{Stage, StageContext},
     staging,
@@ -66,6 +67,8 @@ async fn transform_round(
         return Ok(Round::More(extracted));
     };
     store::put_json(&*context.stores, &manifest_ref, &manifest).await?;
+    let seconds = manifest.timing.duration_seconds();
+    context.measure(Subject::stage(run, Stage::Transform), vec![(Metric::StageSeconds, seconds)]);
     context.progress.finished(Stage::Transform, false);
     tracing::info!(
         run = run.id,

@@ -33,6 +33,13 @@ pub(crate) struct Message {
     pub(crate) attributes: serde_json::Map<String, Value>,
 }
 
+impl Message {
+    /// The header of the trace that its sender belongs to (SQS Developer Guide, "Amazon SQS message metadata").
+    pub(crate) fn trace_header(&self) -> Option<&str> {
+        self.attributes.get("AWSTraceHeader").and_then(Value::as_str)
+    }
+}
+
 impl Delivery {
     /// Tells batches, whose records say their `eventSource`, and requests over HTTP from everything else.
     pub(crate) fn of(event: Value, events_queue: &str) -> Result<Self, StageError> {

@@ -50,7 +50,7 @@ async fn ended_at_once(ports: &Ports, messages: Vec<Message>) -> (Vec<Message>, 
 
 async fn handle_one(ports: &Ports, router: &mut Router<'_>, message: &Message) -> Result<(), Failures> {
     let event = envelope::parsed(&message.body)?;
-    handle(ports, router, event).await.map(|_| ())
+    handle(ports, router, event, message.trace_header()).await.map(|_| ())
 }
 
 /// Whether the message that failed is done with, as a dead letter. It is not where a repetition may mend something and

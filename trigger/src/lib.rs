@@ -2,6 +2,7 @@
 //! state machine, named after what they do, so that whatever comes twice starts nothing twice.
 #![cfg_attr(test, allow(clippy::expect_used, reason = "tests fail by panicking"))]
 
+mod arrivals;
 pub mod backfill;
 mod batches;
 pub mod dead_letter;
@@ -24,7 +25,9 @@ use std::sync::Arc;
 
 pub use job::openapi;
 use serde_json::{Value, json};
-use stepwell_pipeline::{StageError, execution::Executions, link::Links, queue::Queue, stage::StageContext};
+use stepwell_pipeline::{
+    StageError, execution::Executions, link::Links, queue::Queue, request::RunRequest, stage::StageContext,
+};
 
 use crate::{delivery::Delivery, failure::Failures, pathway::Pathway, route::Router};
 
@@ -65,7 +68,7 @@ pub async fn handler(ports: &Ports, event: Value) -> Result<Value, StageError> {
     match Delivery::of(event, &ports.events_queue)? {
         Delivery::Direct(event) => {
             let mut router = Router::new(ports);
-            handle(ports, &mut router, event).await.map_err(Failures::into_first)
+            handle(ports, &mut router, event, None).await.map_err(Failures::into_first)
         }
         Delivery::Http(request) => job::respond(ports, request).await,
         Delivery::Events(messages) => Ok(failures(events::handle_all(ports, messages).await)),
@@ -74,13 +77,18 @@ pub async fn handler(ports: &Ports, event: Value) -> Result<Value, StageError> {
     }
 }
 
-/// Handles all events that an event holds, whatever becomes of the others.
-async fn handle(ports: &Ports, router: &mut Router<'_>, event: Value) -> Result<Value, Failures> {
+/// Handles all events that an event holds, whatever becomes of the others. What they start goes on with the trace.
+async fn handle(
+    ports: &Ports,
+    router: &mut Router<'_>,
+    event: Value,
+    trace_header: Option<&str>,
+) -> Result<Value, Failures> {
     let mut done = Vec::new();
     let mut failures = Failures::default();
     for event in envelope::opened(event) {
         let handled = match event {
-            Ok(event) => handle_one(ports, router, &event).await,
+            Ok(event) => handle_one(ports, router, &event, trace_header).await,
             Err(error) => Err(error.into()),
         };
         match handled {
@@ -95,9 +103,18 @@ async fn handle(ports: &Ports, router: &mut Router<'_>, event: Value) -> Result<
 }
 
 /// Handles one event by its pathway.
-async fn handle_one(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Result<Value, Failures> {
+async fn handle_one(
+    ports: &Ports,
+    router: &mut Router<'_>,
+    event: &Value,
+    trace_header: Option<&str>,
+) -> Result<Value, Failures> {
     match Pathway::of(event)? {
-        Pathway::Uploads(uploads) => Ok(json!({ "executions": router.start_all(uploads).await? })),
+        Pathway::Uploads(uploads) => {
+            let traced = |request| RunRequest { trace_header: trace_header.map(str::to_owned), ..request };
+            let uploads = uploads.into_iter().map(|upload| upload.map(traced)).collect();
+            Ok(json!({ "executions": router.start_all(uploads).await? }))
+        }
         Pathway::Tick(moment) => {
             // Each has its own work; none waits for another's trouble.
             let outcomes = [
@@ -105,6 +122,7 @@ async fn handle_one(ports: &Ports, router: &mut Router<'_>, event: &Value) -> Re
                 gather::tick(ports, router, moment).await,
                 slots::tick(ports).await,
                 job::tick(ports, moment).await,
+                arrivals::tick(ports, router, moment).await,
             ];
             let mut failures = Failures::default();
             outcomes.into_iter().filter_map(Result::err).for_each(|error| failures.push(None, error));

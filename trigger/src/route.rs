@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use stepwell_pipeline::{
     ErrorKind, StageError,
     request::RunRequest,
@@ -5,10 +7,10 @@ use stepwell_pipeline::{
     spec::{Catalog, CheckedSpec},
     store::ObjectRef,
 };
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::{
-    Ports,
+    Ports, arrivals,
     failure::Failures,
     gather, job,
     look::{Fit, Look},
@@ -20,11 +22,13 @@ pub(crate) struct Router<'a> {
     ports: &'a Ports,
     /// Read when it is first needed, for all messages of a batch.
     catalog: Option<Catalog>,
+    /// The pipelines whose arrivals were noted already.
+    noted: BTreeSet<String>,
 }
 
 impl<'a> Router<'a> {
     pub(crate) fn new(ports: &'a Ports) -> Self {
-        Self { ports, catalog: None }
+        Self { ports, catalog: None, noted: BTreeSet::new() }
     }
 
     /// The specs of the deployment.
@@ -69,10 +73,23 @@ impl<'a> Router<'a> {
             Ok(catalog) => wanting(ports, catalog, request).await,
             Err(error) => return (names, error.into()),
         };
+        let mut arrived = Vec::new();
         for pipeline in wanting {
             match hand_over(ports, pipeline, request).await {
                 Ok(name) => names.extend(name),
                 Err(error) => failures.push(Some(pipeline.name()), error),
+            }
+            arrived.extend(pipeline.expect_every.map(|every| (pipeline.name().to_owned(), every)));
+        }
+        for (pipeline, every) in arrived {
+            if self.noted.contains(&pipeline) {
+                continue;
+            }
+            match arrivals::note(ports, &pipeline, every).await {
+                Ok(()) => drop(self.noted.insert(pipeline)),
+                Err(error) if error.kind().is_transient() => failures.push(Some(&pipeline), error),
+                // The upload itself is well; an alarm too many does less harm than a dead letter that helps nobody.
+                Err(error) => warn!(pipeline, error = error.report(), "cannot note that an upload came"),
             }
         }
         (names, failures)

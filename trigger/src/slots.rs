@@ -217,9 +217,13 @@ async fn call(ports: &Ports, name: &str, request: &RunRequest) -> Result<Started
     let started = ports.executions.start(name, request).await?;
     info!(
         execution = name,
+        execution_id = ports.executions.id(name),
+        run_id = request.run_id(),
         pipeline = request.pipeline,
         bucket = request.bucket,
         key = request.key,
+        version = request.version,
+        reason = request.reason,
         already_done = started == Started::AlreadyDone,
         "execution started"
     );

@@ -131,6 +131,7 @@ async fn a_notification_starts_its_pipeline_with_all_that_it_tells() {
         pipeline: Some("one".into()),
         reason: Some("ObjectCreated:Put".into()),
         version: None,
+        trace_header: None,
     };
     assert_eq!(output.expect("started"), json!({"executions": [execution_name("one", &expected)]}));
     assert_eq!(executions.requests(), [expected]);
@@ -149,6 +150,7 @@ async fn an_event_of_eventbridge_starts_its_pipeline_with_all_that_it_tells() {
         sequencer: Some("617f08299329d189".into()),
         pipeline: Some("one".into()),
         reason: Some("PutObject".into()),
+        trace_header: None,
     };
     assert_eq!(executions.requests(), [expected]);
 }
@@ -270,4 +272,17 @@ async fn throttled_messages_come_again() {
     assert_eq!(output, json!({"batchItemFailures": [{"itemIdentifier": FIRST}, {"itemIdentifier": SECOND}]}));
     let error = handle(&context, &executions, bridge("in/a.csv")).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Throttled);
+}
+
+#[tokio::test]
+async fn a_message_goes_on_with_the_trace_of_its_sender() {
+    let (context, executions) = (context(&[("one", "in/*")]).await, Arc::new(Recorded::default()));
+    let mut event = queued([&bridge("in/a.csv").to_string(), &bridge("in/b.csv").to_string()]);
+    let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
+    event["Records"][1]["attributes"]["AWSTraceHeader"] = json!(header);
+    handle(&context, &executions, event).await.expect("started");
+    let requests = executions.requests();
+    let header_of =
+        |key: &str| requests.iter().find(|request| request.key == key).expect("started").trace_header.clone();
+    assert_eq!((header_of("in/a.csv"), header_of("in/b.csv")), (None, Some(header.to_owned())));
 }

@@ -1,4 +1,4 @@
-use std::env;
+use std::{env, sync::Arc};
 
 use lambda_runtime_api_client::{PooledClient, body::Body, build_request};
 use serde_json::json;
@@ -20,15 +20,16 @@ const SET_BY_LAMBDA: [&str; 5] = [
     "AWS_REGION",
 ];
 
-/// The ports of a function, from its environment.
-pub(super) async fn ports<P: FunctionPorts>() -> Result<P, MissingVariables> {
+/// The ports of a function, from its environment, and the name of its stack, where metrics are wanted.
+pub(super) async fn ports<P: FunctionPorts>() -> Result<(P, Option<Arc<str>>), MissingVariables> {
     let mut variables = Variables::of_process();
     for name in SET_BY_LAMBDA {
         variables.required(name);
     }
     let settings = P::settings(&mut variables);
+    let stack = variables.optional("STACK_NAME").map(Arc::from);
     variables.finish()?;
-    Ok(P::connect(settings, &sdk::config().await))
+    Ok((P::connect(settings, &sdk::config().await), stack))
 }
 
 /// Tells Lambda why the function cannot start (Lambda Developer Guide, "Runtime API", "Initialization error");

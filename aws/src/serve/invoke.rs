@@ -4,13 +4,18 @@ use std::{
 };
 
 use lambda_runtime::LambdaEvent;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stepwell_pipeline::{ErrorKind, StageError};
+use stepwell_pipeline::{
+    ErrorKind, StageError,
+    metrics::{Metrics, Unmeasured},
+    request::RunRequest,
+};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{Instrument, Span, error, field, info_span, warn};
 
-use super::{FunctionPorts, Raised};
+use super::{CallIds, FunctionPorts, Raised, TraceHeader, log};
+use crate::emf::EmfMetrics;
 
 /// How long before its deadline a function gives up, so that it still can say so.
 const SLACK: Duration = Duration::from_secs(3);
@@ -33,7 +38,7 @@ pub(super) async fn invoke<P, H, F, T, E>(
     function: &'static str,
     event: LambdaEvent<Value>,
     budget: Option<Duration>,
-    ports: P,
+    (ports, stack): (P, Option<Arc<str>>),
     handler: Arc<H>,
 ) -> Result<T, Raised>
 where
@@ -43,17 +48,33 @@ where
     T: Send + Serialize + 'static,
     E: Into<Raised> + Send,
 {
+    let trace = event.context.xray_trace_id.as_deref().and_then(TraceHeader::parse);
     let span = info_span!(
         "call",
         function,
         request_id = event.context.request_id,
+        trace_id = trace.as_ref().map(TraceHeader::root),
         execution_id = field::Empty,
         run_id = field::Empty
     );
+    log::begin_call(&span);
     let handled = match P::open(event.payload) {
         Ok(call) => {
-            span.record("execution_id", call.execution_id);
-            span.record("run_id", run_id(&call.input));
+            let run_id = run_id(&call.input);
+            span.record("execution_id", call.execution_id.as_deref());
+            span.record("run_id", run_id.as_deref());
+            let ids = CallIds {
+                function: function.to_owned(),
+                request_id: event.context.request_id,
+                trace,
+                execution_id: call.execution_id,
+                run_id,
+            };
+            let metrics: Arc<dyn Metrics> = match &stack {
+                Some(stack) => Arc::new(EmfMetrics::new(&**stack, ids.clone())),
+                None => Arc::new(Unmeasured),
+            };
+            let ports = ports.of_call(&ids, metrics);
             let ports = match budget {
                 Some(budget) => ports.until(Instant::now() + checkpoint_after(budget)),
                 None => ports,
@@ -63,7 +84,7 @@ where
         }
         Err(error) => Err(error.into()),
     };
-    handled.inspect_err(|raised| log(&span, raised))
+    handled.inspect_err(|raised| log_failure(&span, raised))
 }
 
 /// The outcome of some work, in a task of its own so that neither a panic nor an endless computation takes the
@@ -98,12 +119,19 @@ fn panic_message(error: JoinError) -> String {
     format!("panicked: {}", message.unwrap_or("without a message"))
 }
 
-/// The run that an input is about: a handoff's own, or that of the handoff inside what `notify` is given.
-fn run_id(input: &Value) -> Option<&str> {
-    ["/run/id", "/loaded/run/id", "/failure/input/run/id"].iter().find_map(|path| input.pointer(path)?.as_str())
+/// The run that an input is about: that of a handoff, or of the handoff inside what `notify` is given; or that which a run
+/// request leads to, as `extract` is given it, and `notify` too where `extract` failed or nobody could tell.
+fn run_id(input: &Value) -> Option<String> {
+    let handoff = ["/run/id", "/loaded/run/id", "/failure/input/run/id"];
+    if let Some(id) = handoff.iter().find_map(|path| input.pointer(path)?.as_str()) {
+        return Some(id.to_owned());
+    }
+    let request = |request: &Value| RunRequest::deserialize(request).ok()?.run_id();
+    let ended = input.pointer("/ended/input").and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok());
+    request(input).or_else(|| request(input.pointer("/failure/input")?)).or_else(|| request(&ended?))
 }
 
-fn log(span: &Span, raised: &Raised) {
+fn log_failure(span: &Span, raised: &Raised) {
     let _entered = span.enter();
     if raised.is_transient() {
         warn!(error_name = raised.name, error = raised.message, "call failed, and may be repeated");
@@ -134,7 +162,21 @@ mod tests {
             json!({"action": "notify_success", "loaded": {"run": {"id": "r"}}}),
             json!({"action": "fail", "failure": {"input": {"run": {"id": "r"}}}}),
         ] {
-            assert_eq!(run_id(&input), Some("r"), "{input}");
+            assert_eq!(run_id(&input).as_deref(), Some("r"), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_request_with_a_version_tells_its_run() {
+        let request = json!({"bucket": "b", "key": "k", "pipeline": "p", "version": "v"});
+        let expected = RunRequest::deserialize(&request).ok().and_then(|request| request.run_id());
+        assert!(expected.is_some());
+        for input in [
+            request.clone(),
+            json!({"action": "notify_failure", "failure": {"stage": "Extract", "input": request}}),
+            json!({"action": "execution_ended", "ended": {"input": request.to_string()}}),
+        ] {
+            assert_eq!(run_id(&input), expected, "{input}");
         }
         assert_eq!(run_id(&json!({"bucket": "b"})), None);
     }

@@ -1,7 +1,10 @@
-use std::{env, panic};
+use std::{
+    env, panic,
+    sync::{Mutex, PoisonError},
+};
 
-use tracing::error;
-use tracing_subscriber::EnvFilter;
+use tracing::{Span, error};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Begins to write events to standard output, one JSON object a line, as CloudWatch Logs queries them best.
 ///
@@ -15,18 +18,32 @@ pub(super) fn begin() {
         .unwrap_or_else(|| "info".to_owned());
     // The runtime would log each error of a handler once more, without its fields.
     let filter = format!("{wanted},lambda_runtime::layers::panic=off");
-    let begun = tracing_subscriber::fmt()
-        .json()
+    // The ids of the call, which are its span's, stand beside the event's own fields, so that one name finds them wherever
+    // they come from.
+    let lines = json_subscriber::layer()
         .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_env_filter(EnvFilter::new(filter))
-        .try_init();
+        .flatten_current_span_on_top_level(true)
+        .with_current_span(false)
+        .with_span_list(false);
+    let begun = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(lines).try_init();
     if let Err(error) = begun {
-        error!(error, "another subscriber has the events");
+        error!(%error, "another subscriber has the events");
     }
     panic::set_hook(Box::new(|panic| {
+        let _entered = Span::current().is_none().then(|| call().entered());
         let location = panic.location().map(ToString::to_string);
         error!(location, message_of_panic = panic.payload_as_str(), "panicked");
     }));
+}
+
+/// The call that the process is at, of which Lambda gives it one at a time.
+static CALL: Mutex<Span> = Mutex::new(Span::none());
+
+/// Begins a call: a panic in a thread that it starts is a line of that call too.
+pub(super) fn begin_call(span: &Span) {
+    *CALL.lock().unwrap_or_else(PoisonError::into_inner) = span.clone();
+}
+
+fn call() -> Span {
+    CALL.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -3,10 +3,11 @@ use std::{sync::Arc, time::Instant};
 use aws_config::SdkConfig;
 use serde_json::Value;
 use stepwell_pipeline::{
-    ErrorKind, StageError, execution::Executions, link::Links, notice::Notifier, progress::Unwatched, queue::Queue,
+    ErrorKind, StageError, link::Links, metrics::Metrics, notice::Notifier, progress::Unwatched, queue::Queue,
     stage::StageContext,
 };
 
+use super::CallIds;
 use crate::{
     S3Links, S3Stores, SfnExecutions, SnsNotifier, SqsQueue, sdk,
     settings::{StageSettings, Variables},
@@ -35,6 +36,10 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
 
     /// Makes the ports. Nothing is called yet.
     fn connect(settings: Self::Settings, config: &SdkConfig) -> Self;
+
+    /// The ports for one call.
+    #[must_use]
+    fn of_call(self, ids: &CallIds, metrics: Arc<dyn Metrics>) -> Self;
 
     /// The ports for a call that should come to an end, or to a checkpoint, by a moment.
     #[must_use]
@@ -78,6 +83,10 @@ impl FunctionPorts for StageContext {
         stage_context(settings, config)
     }
 
+    fn of_call(self, _: &CallIds, metrics: Arc<dyn Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
     fn until(self, moment: Instant) -> Self {
         StageContext::until(self, moment)
     }
@@ -103,6 +112,10 @@ impl FunctionPorts for NotifyPorts {
         let notifier = SnsNotifier::new(aws_sdk_sns::Client::new(config), topic_arn);
         Self { context: stage_context(settings, config), notifier: Arc::new(notifier) }
     }
+
+    fn of_call(self, ids: &CallIds, metrics: Arc<dyn Metrics>) -> Self {
+        Self { context: self.context.of_call(ids, metrics), ..self }
+    }
 }
 
 /// What `trigger` needs. It is sent events of other services, not of the state machine.
@@ -111,7 +124,7 @@ pub struct TriggerPorts {
     /// The stores.
     pub context: StageContext,
     /// The state machine.
-    pub executions: Arc<dyn Executions>,
+    pub executions: SfnExecutions,
     /// The events queue and the dead letters.
     pub queue: Arc<dyn Queue>,
     /// Links to objects.
@@ -155,13 +168,18 @@ impl FunctionPorts for TriggerPorts {
         let queue = SqsQueue::new(aws_sdk_sqs::Client::new(config), settings.events_url, settings.dead_events_url);
         Self {
             context: stage_context(settings.stage, config),
-            executions: Arc::new(executions),
+            executions,
             queue: Arc::new(queue),
             links: Arc::new(S3Links::new(sdk::s3_client(config))),
             events_queue,
             receives_max: settings.receives_max,
             running_max: settings.running_max,
         }
+    }
+
+    fn of_call(self, ids: &CallIds, metrics: Arc<dyn Metrics>) -> Self {
+        let executions = self.executions.traced(ids.trace.clone());
+        Self { context: self.context.of_call(ids, metrics), executions, ..self }
     }
 
     fn until(self, moment: Instant) -> Self {

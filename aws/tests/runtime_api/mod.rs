@@ -21,17 +21,23 @@ use serde_json::Value;
 pub struct Event {
     payload: String,
     timeout: Duration,
+    trace: Option<String>,
 }
 
 impl Event {
     /// An event for a function with a timeout of a minute.
     pub fn new(payload: &Value) -> Self {
-        Self { payload: payload.to_string(), timeout: Duration::from_secs(60) }
+        Self { payload: payload.to_string(), timeout: Duration::from_secs(60), trace: None }
     }
 
     /// The same for a function with another timeout.
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// The same as part of a trace.
+    pub fn with_trace(self, header: &str) -> Self {
+        Self { trace: Some(header.to_owned()), ..self }
     }
 }
 
@@ -56,6 +62,16 @@ pub const BUCKETS: [(&str, &str); 3] =
 impl Function {
     /// Starts a function, which will be given these events one after another as `invocation/0`, `invocation/1`, ….
     pub fn start(command: &mut Command, variables: &[(&str, &str)], events: impl IntoIterator<Item = Event>) -> Self {
+        Self::start_logged(command, variables, events, Stdio::null())
+    }
+
+    /// The same, with a place for what it prints.
+    pub fn start_logged(
+        command: &mut Command,
+        variables: &[(&str, &str)],
+        events: impl IntoIterator<Item = Event>,
+        log: impl Into<Stdio>,
+    ) -> Self {
         let (sender, reports) = channel();
         let sender = Mutex::new(sender);
         let events: Mutex<Vec<(usize, Event)>> = Mutex::new(events.into_iter().enumerate().collect());
@@ -74,8 +90,13 @@ impl Function {
             }
             let (number, event) = events.remove(0);
             let deadline = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") + event.timeout;
+            let answer = Answer::new(200, event.payload);
+            let answer = match event.trace {
+                Some(trace) => answer.with("lambda-runtime-trace-id", trace),
+                None => answer,
+            };
             Some(
-                Answer::new(200, event.payload)
+                answer
                     .with("lambda-runtime-aws-request-id", number.to_string())
                     .with("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
                     .with("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:123456789012:function:f"),
@@ -93,7 +114,7 @@ impl Function {
                 ("AWS_SECRET_ACCESS_KEY", "secret"),
             ])
             .envs(variables.iter().copied())
-            .stdout(Stdio::null())
+            .stdout(log)
             .spawn()
             .expect("the function's binary");
         Self { child, reports }

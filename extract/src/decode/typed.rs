@@ -13,6 +13,7 @@ mod value;
 use arrow::array::RecordBatch;
 use stepwell_pipeline::{ErrorKind, StageError};
 use tokio::{sync::mpsc, task::JoinHandle};
+use tracing::Span;
 
 use super::RECORD_BYTES_MAX;
 
@@ -55,7 +56,8 @@ impl TypedBlocks {
     ) -> Self {
         let (sender, blocks) = mpsc::channel(1);
         let mut sink = BlockSink { sender, next_record: first_record, object: object.to_owned() };
-        let worker = tokio::task::spawn_blocking(move || decode(&mut sink));
+        let span = Span::current();
+        let worker = tokio::task::spawn_blocking(move || span.in_scope(|| decode(&mut sink)));
         Self { blocks, worker: Some(worker), object: object.to_owned() }
     }
 

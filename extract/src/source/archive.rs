@@ -3,6 +3,7 @@ use std::{io, ops::Range, sync::Arc};
 use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipLocator};
 use stepwell_pipeline::{ErrorKind, StageError};
 use tokio::runtime::Handle;
+use tracing::Span;
 
 use super::{
     compression::{Claim, Compression, unreadable},
@@ -77,8 +78,9 @@ impl Entry {
 /// `UnreadableSource` for archives that are damaged, encrypted, too large in their directory, compressed by methods
 /// that few write, name entries as no honest archive does, or hold no file; and what the store says.
 pub(crate) async fn directory(object: &Object) -> Result<Arc<[Entry]>, StageError> {
-    let (object, handle) = (object.clone(), Handle::current());
+    let (object, handle, span) = (object.clone(), Handle::current(), Span::current());
     tokio::task::spawn_blocking(move || {
+        let _entered = span.entered();
         let size = object.size();
         let tail_start = size.saturating_sub(TAIL_BYTES);
         let fetch = |range: Range<u64>| handle.block_on(object.read(range));

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream::BoxStream};
 use stepwell_pipeline::{ErrorKind, StageError};
 use tokio::{runtime::Handle, sync::mpsc};
+use tracing::Span;
 
 use super::{
     compression::{Claim, Compression, Input, Meter, decompress},
@@ -61,8 +62,9 @@ impl Body {
         name: String,
     ) -> Self {
         let (chunks, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        let (handle, counted) = (Handle::current(), meter.clone());
+        let (handle, counted, span) = (Handle::current(), meter.clone(), Span::current());
         tokio::task::spawn_blocking(move || {
+            let _entered = span.entered();
             let wanted = chunks.clone();
             let next = || {
                 handle.block_on(async {

@@ -3,6 +3,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use stepwell_pipeline::{ErrorKind, StageError, run::Source, stage::StageContext};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::{ranges::Object, sniff::SNIFF_BYTES};
 
@@ -82,7 +83,7 @@ impl Members {
             }
             bytes_ahead += bytes;
             let member = object.clone();
-            let fetch = tokio::spawn(async move { member.read_first(bytes).await });
+            let fetch = tokio::spawn(async move { member.read_first(bytes).await }.in_current_span());
             self.fetching.push_back(Fetching { number, object, bytes, fetch });
             self.next += 1;
         }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, path::Path};
 use stepwell_pipeline::{ErrorKind, StageError, run::Source, stage::StageContext, store};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::buffers::Buffers;
 
@@ -154,7 +155,7 @@ impl Ranges {
             let range = self.rest.start..self.rest.end.min(self.rest.start + self.object.range_bytes);
             self.rest.start = range.end;
             let object = self.object.clone();
-            self.fetching.push_back(tokio::spawn(async move { object.read(range).await }));
+            self.fetching.push_back(tokio::spawn(async move { object.read(range).await }.in_current_span()));
         }
         // The handle stays in the queue while it is awaited, so that a cancelled call loses nothing.
         let Some(fetch) = self.fetching.front_mut() else { return Ok(None) };

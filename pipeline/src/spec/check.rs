@@ -42,6 +42,8 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
         let message = "`where` and `schedule` exclude each other: a scheduled batch takes whatever its prefix holds";
         findings.add(&schedule.cron, message);
     }
+    let expected = spec.source.expect_every.as_ref();
+    let expect_every = expected.and_then(|every| batch::check_expectation(every, &mut findings));
     findings.into_result()?;
     let Some(match_glob) = match_glob else { return Err(SpecErrors(Vec::new())) };
     Ok(CheckedSpec {
@@ -57,6 +59,7 @@ pub(super) fn check(file: &str, text: &str, digest: String, spec: PipelineSpec) 
         dedupe,
         batch,
         schedule,
+        expect_every,
         spec,
     })
 }

@@ -34,6 +34,11 @@ pub struct SourceSpec {
     /// Loads all objects of a period by one run, at set times; uploads alone then start nothing.
     #[serde(default, deserialize_with = "schedule::given")]
     pub schedule: Option<ScheduleSpec>,
+    /// The longest time between two uploads that is normal, such as `1day`; longer, and there is an alarm. By default none
+    /// is expected.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub expect_every: Option<Spanned<String>>,
 }
 
 impl SourceSpec {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result, path::Path};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 /// An upload in parts. One that fails is given up, so that its parts are not kept, and paid for, without an object.
 ///
@@ -29,7 +30,7 @@ impl PartsUpload {
     /// What the store says of this or an earlier part.
     pub async fn part(&mut self, part: PutPayload) -> Result<()> {
         self.wait(self.under_way_max.max(1) - 1).await?;
-        self.under_way.spawn(self.upload.put_part(part));
+        self.under_way.spawn(self.upload.put_part(part).in_current_span());
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use parquet::{
 };
 use stepwell_pipeline::StageError;
 use tokio::{runtime::Handle, task::JoinHandle};
+use tracing::Instrument;
 
 use super::{Object, TAIL_BYTES, unreadable};
 
@@ -165,7 +166,7 @@ impl Pages {
             if next < region.range.end {
                 let range = next..(next + region.window_bytes).min(region.range.end);
                 let (object, wanted) = (self.0.object.clone(), range.clone());
-                let fetch = self.0.handle.spawn(async move { object.read(wanted).await });
+                let fetch = self.0.handle.spawn(async move { object.read(wanted).await }.in_current_span());
                 region.ahead = Some((range, fetch));
             }
         }

@@ -12,6 +12,8 @@ use crate::store;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// As `humantime` counts it: 365.25 days.
+const YEAR: Duration = Duration::from_secs(31_557_600);
 
 /// More would be a list of megabytes, and longer to pin than one call of a function should take.
 const FILES: std::ops::RangeInclusive<u64> = 1..=10_000;
@@ -32,6 +34,12 @@ pub(super) fn check(batch: &BatchSpec, findings: &mut Findings<'_>) -> Option<Ba
     }
     let wait = check_wait(&batch.max_wait, "max_wait", MINUTE..=7 * DAY, findings);
     Some(BatchLimits { files_max: usize::try_from(files.value).ok()?, bytes_max: bytes?, wait_max: wait? })
+}
+
+/// Reads how often an upload is expected.
+pub(super) fn check_expectation(text: &Spanned<String>, findings: &mut Findings<'_>) -> Option<Duration> {
+    // What is rarer than once a year nobody would miss by an alarm; what is more frequent than a tick or two cannot be told.
+    check_wait(text, "expect_every", 5 * MINUTE..=YEAR, findings)
 }
 
 /// Reads a duration such as `5m`.
