@@ -30,7 +30,7 @@ pub struct Arguments {
 enum Command {
     /// Runs files through a pipeline.
     Run(run::RunArguments),
-    /// Checks a pipeline's spec, its SQL included, without running anything.
+    /// Checks specs, their SQL included, and definitions of state machines, without running anything.
     Check(check::CheckArguments),
     /// Writes a first spec for a file, to be corrected by a person.
     Infer(infer::InferArguments),

@@ -2,13 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::definition::{Catcher, DefinitionError, Retrier, State, StateMachine, Task};
-
-/// The longest timeout and the most attempts that the service takes.
-const MOST: u64 = 99_999_999;
-
-/// The errors of the language itself that a retrier or catcher can match.
-const STATES_ERRORS: [&str; 4] = ["States.ALL", "States.DataLimitExceeded", "States.TaskFailed", "States.Timeout"];
+use crate::{
+    definition::{Catcher, DefinitionError, Retrier, State, StateMachine, Task},
+    language::{LONGEST_NAME, MOST, TASK_ERRORS},
+};
 
 pub(crate) fn machine(machine: &StateMachine) -> Result<(), DefinitionError> {
     let refuse = |message: String| Err(DefinitionError::Machine(message));
@@ -25,8 +22,8 @@ pub(crate) fn machine(machine: &StateMachine) -> Result<(), DefinitionError> {
 }
 
 fn check_state(machine: &StateMachine, name: &str, state: &State) -> Result<(), String> {
-    if name.chars().count() > 80 {
-        return Err("the name has more than 80 characters".to_owned());
+    if name.chars().count() > LONGEST_NAME {
+        return Err(format!("the name has more than {LONGEST_NAME} characters"));
     }
     match state {
         State::Task(task) => {
@@ -75,7 +72,7 @@ fn check_names<'a>(field: &str, lists: impl ExactSizeIterator<Item = &'a [String
             if name == "States.ALL" && (names.len() > 1 || at != last) {
                 return Err(format!("`{field}`: `States.ALL` must stand alone and last"));
             }
-            if name.starts_with("States.") && !STATES_ERRORS.contains(&name.as_str()) {
+            if name.starts_with("States.") && !TASK_ERRORS.contains(&name.as_str()) {
                 return Err(format!("`{field}`: `{name}` cannot be matched here"));
             }
             if !seen.insert(name) {

@@ -6,6 +6,8 @@
 //! that parses here runs here as it is written. Where the language leaves a choice open, it does what the
 //! Step Functions Developer Guide (<https://docs.aws.amazon.com/step-functions/latest/dg/>) says of the service.
 //!
+//! The [`lint`](mod@lint) is for definitions of any origin, the whole language, and tells all that it finds.
+//!
 //! ```
 //! # use std::collections::BTreeMap;
 //! # use stepwell_statemachine::{ETL, StateMachine};
@@ -20,16 +22,19 @@ pub mod clock;
 pub mod definition;
 pub mod execution;
 pub mod interpreter;
+pub mod lint;
 pub mod path;
 pub mod template;
 
 mod check;
+mod language;
 mod timestamp;
 
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use definition::{DefinitionError, StateMachine, substitute};
 pub use execution::{Execution, ExecutionInfo, Status, StoppedAt, TraceEvent, Transition};
 pub use interpreter::{Invoke, Observer, Ports, RedriveError, TaskError};
+pub use lint::lint;
 
 /// The definition that is shipped, unchanged but for its four `${…FunctionArn}` placeholders.
 pub const ETL: &str = include_str!("../etl.asl.json");

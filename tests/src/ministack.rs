@@ -87,12 +87,8 @@ impl Ministack {
         template: &str,
         parameters: &[(&str, &str)],
     ) -> BTreeMap<String, String> {
-        // Longer than the 51,200 bytes that a request takes (CloudFormation User Guide, "CloudFormation quotas").
-        let key = format!("{stack}/template.json");
-        let body = ByteStream::from(template.as_bytes().to_vec());
-        let put = self.endpoint.s3().put_object().bucket(ARTIFACTS).key(&key).body(body);
-        put.send().await.expect("the template can be uploaded");
-        let creation = creation(stack, &format!("{}/{ARTIFACTS}/{key}", self.endpoint.0), parameters);
+        let url = self.upload_template(stack, template).await;
+        let creation = creation(stack, &url, parameters);
         self.endpoint.query("cloudformation", &borrowed(&creation)).await;
         let question = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", stack)];
         let description = until("the stack", Duration::from_secs(60), async || {
@@ -110,9 +106,19 @@ impl Ministack {
         outputs.collect()
     }
 
+    // A template may be longer than the 51,200 bytes that a request takes (CloudFormation User Guide, "CloudFormation quotas").
+    async fn upload_template(&self, stack: &str, template: &str) -> String {
+        let key = format!("{stack}/template.json");
+        let body = ByteStream::from(template.as_bytes().to_vec());
+        let put = self.endpoint.s3().put_object().bucket(ARTIFACTS).key(&key).body(body);
+        put.send().await.expect("the template can be uploaded");
+        format!("{}/{ARTIFACTS}/{key}", self.endpoint.0)
+    }
+
     /// Why CloudFormation refuses to create a stack from a packaged template with these parameters.
     pub async fn refusal(&self, template: &str, parameters: &[(&str, &str)]) -> String {
-        let creation = creation("refused", template, parameters);
+        let url = self.upload_template("refused", template).await;
+        let creation = creation("refused", &url, parameters);
         let answer = self.endpoint.refused("cloudformation", &borrowed(&creation)).await;
         element(&answer, "Message").unwrap_or(&answer).to_owned()
     }
