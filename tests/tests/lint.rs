@@ -1,4 +1,4 @@
-//! Linters of other origin on the two files that AWS reads: the state machine and the template.
+//! Checks of the two files that AWS reads: the state machine and the template.
 
 use stepwell_tests::{python, workspace};
 
@@ -9,10 +9,46 @@ fn the_state_machine_passes_statelint() {
     assert!(findings.trim().is_empty(), "{findings}");
 }
 
-/// On the SAM form cfn-lint misses most of what can be wrong, so it sees the template translated to CloudFormation.
 #[test]
 fn the_template_passes_cfn_lint() {
+    check(&["--tool", "cfn-lint"]);
+}
+
+#[test]
+fn the_template_passes_cdk_nag() {
+    check(&["--tool", "cdk-nag"]);
+}
+
+#[test]
+fn the_template_passes_cfn_guard() {
+    check(&["--tool", "cfn-guard"]);
+}
+
+#[test]
+fn the_template_passes_checkov() {
+    check(&["--tool", "checkov"]);
+}
+
+#[test]
+fn the_template_passes_parliament() {
+    check(&["--tool", "parliament"]);
+}
+
+#[test]
+fn the_template_passes_our_own_checks() {
+    check(&["--tool", "own"]);
+}
+
+/// Each fault that is put into the template is found, and the page says by which tool.
+#[test]
+fn every_seeded_fault_is_found() {
+    let page = workspace::root().join("docs/infra-checks.md");
+    check(&["--faults", "--docs", python::argument(&page)]);
+}
+
+fn check(options: &[&str]) {
     let infra = workspace::root().join("infra");
-    let (script, template) = (infra.join("lint.py"), infra.join("template.yaml"));
-    println!("{}", python::run("python", &[python::argument(&script), python::argument(&template)]));
+    let (program, template) = (infra.join("check"), infra.join("template.yaml"));
+    let arguments = [&["-B", python::argument(&program), python::argument(&template)], options].concat();
+    println!("{}", python::INFRA.run("python", &arguments));
 }
