@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking"))]
 
 mod fault;
+pub mod lineage;
 pub mod s3;
 pub mod sdk;
 pub mod serve;
@@ -13,6 +14,7 @@ pub mod sfn;
 pub mod sns;
 pub mod sqs;
 
+pub use lineage::{HttpLineage, LineageSettings};
 pub use s3::{S3Links, S3Store, S3Stores};
 pub use serve::{NotifyPorts, Raised, TriggerPorts, serve};
 pub use sfn::{FailedExecution, SfnExecutions};

@@ -10,20 +10,24 @@ mod extraction;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod infer;
+mod lineage;
 mod output;
 mod pin;
 mod profile;
 mod sift;
 mod source;
 
+use std::sync::Arc;
+
 pub use check::check;
 use futures::future::BoxFuture;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Extracted, Round},
+    lineage::Sending,
     manifest::ExtractManifest,
     request::RunRequest,
-    run::Run,
+    run::{Run, Source},
     spec::{Catalog, CheckedSpec},
     stage::{Stage, StageContext},
     staging,
@@ -53,6 +57,17 @@ pub fn extract(
 }
 
 async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<Extracted, RunRequest>, StageError> {
+    let mut told = Sending::default();
+    let ended = round(context, request, &mut told).await;
+    told.finish().await;
+    ended
+}
+
+async fn round(
+    context: &StageContext,
+    request: RunRequest,
+    told: &mut Sending,
+) -> Result<Round<Extracted, RunRequest>, StageError> {
     let started = (context.now)();
     let (source, batch) = if batch::is_wanted(context, &request) {
         let pinned = batch::pin(context, &request).await?;
@@ -64,6 +79,9 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     let pipeline = batch.as_ref().map(|batch| batch.list.pipeline.as_str()).or(request.pipeline.as_deref());
     let spec = catalog.pick(&request.key, pipeline)?;
     let run = Run::new(spec.name(), &spec.digest, source);
+    if !request.more {
+        *told = lineage::begin(context, spec, &run, batch.as_ref().map(|batch| &*batch.list.members));
+    }
     let bytes = batch.as_ref().map_or(run.source.size, |batch| batch.list.bytes());
     let work = &context.buckets.work;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Extract, "manifest.json"));
@@ -77,7 +95,7 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     }
     let spec_ref = ObjectRef::new(work, run.spec_key());
     store::put(&*context.stores, &spec_ref, spec.text.clone()).await?;
-    let members = match batch {
+    let members: Option<Arc<[Source]>> = match batch {
         Some(pinned) => {
             batch::keep(context, &run, &pinned).await?;
             Some(pinned.list.members.into())
@@ -85,7 +103,7 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
         None => None,
     };
 
-    let input = Input { run: &run, request: &request, members, bytes };
+    let input = Input { run: &run, request: &request, members: members.clone(), bytes };
     let (manifest, leftovers) = match extraction::decode(context, spec, input, started).await? {
         Ended::Done(manifest, leftovers) => (manifest, leftovers),
         Ended::More => {
@@ -94,7 +112,11 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
         }
     };
     reconcile(&manifest)?;
-    refuse_too_many_rejects(spec, &manifest, work)?;
+    if let Err(refusal) = refuse_too_many_rejects(spec, &manifest, work) {
+        told.finish().await;
+        *told = lineage::refused(context, spec, &manifest, members.as_deref());
+        return Err(refusal);
+    }
     store::put_json(&*context.stores, &manifest_ref, &*manifest).await?;
     extraction::clean_up(context, &leftovers).await;
     context.progress.finished(Stage::Extract, false);
@@ -113,6 +135,7 @@ fn pinned(request: RunRequest, run: &Run) -> RunRequest {
         version: run.source.version.clone(),
         etag: Some(run.source.etag.clone()),
         pipeline: Some(run.pipeline.clone()),
+        more: true,
         ..request
     }
 }

@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     batch::{BatchName, PinnedBatch},
-    handoff::Commit,
-    manifest::{BatchSummary, CommittedFile, ExtractManifest, Report, Timing, Timings, TransformManifest},
+    manifest::{BatchSummary, ExtractManifest, Report, Timing, Timings, TransformManifest},
     run::{Run, Source},
     stage::{CODE_VERSION, Stage, StageContext},
     store::{self, ObjectRef},
 };
+
+use crate::Brought;
 
 /// Members that a report names; the list has them all.
 const MEMBERS_NAMED: usize = 50;
@@ -21,7 +22,7 @@ pub(crate) async fn write(
     run: &Run,
     table: &ObjectRef,
     staged: &TransformManifest,
-    (commit, files): (Commit, Vec<CommittedFile>),
+    Brought { commit, generation, files }: Brought,
     started: SystemTime,
 ) -> Result<String, StageError> {
     let work = &context.buckets.work;
@@ -34,6 +35,7 @@ pub(crate) async fn write(
         batch: batch(context, run).await?,
         table: table.to_string(),
         commit,
+        generation,
         records_read: source.records_read,
         records_rejected: source.records_rejected,
         records_in: staged.records_in,

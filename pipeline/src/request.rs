@@ -30,6 +30,9 @@ pub struct RunRequest {
     /// Why the run was started, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether an earlier round of the same execution gave it back, to be called again with.
+    #[serde(default, skip_serializing)]
+    pub more: bool,
 }
 
 const FIELDS: [&str; 8] = ["bucket", "key", "version", "etag", "size", "sequencer", "pipeline", "reason"];

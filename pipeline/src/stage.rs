@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{progress::Progress, store::Stores};
+use crate::{lineage::Lineage, progress::Progress, store::Stores};
 
 /// A stage of a run, named as its state in the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,6 +63,10 @@ pub struct StageContext {
     pub limits: Limits,
     /// The key of `pii: hash`, where the deployment has one.
     pub hash_key: Option<HashKey>,
+    /// Where lineage is told, if it is.
+    pub lineage: Option<Lineage>,
+    /// The ARN of the execution that the work belongs to, where it belongs to one.
+    pub execution_id: Option<String>,
     /// The time of day. What a stage writes hangs on it in nothing but timings.
     pub now: fn() -> SystemTime,
 }
@@ -77,6 +81,8 @@ impl StageContext {
             budget: Arc::new(Unhurried),
             limits: Limits::default(),
             hash_key: None,
+            lineage: None,
+            execution_id: None,
             now: SystemTime::now,
         }
     }
@@ -85,6 +91,12 @@ impl StageContext {
     #[must_use]
     pub fn until(self, moment: std::time::Instant) -> Self {
         Self { budget: Arc::new(Until(moment)), ..self }
+    }
+
+    /// The context of work for an execution.
+    #[must_use]
+    pub fn of_execution(self, execution_id: &str) -> Self {
+        Self { execution_id: Some(execution_id.to_owned()), ..self }
     }
 }
 

@@ -101,6 +101,7 @@ fn from_notification(record: &Value) -> Result<Option<RunRequest>, StageError> {
         sequencer: given(s3.object.sequencer),
         pipeline: None,
         reason: Some(event_name),
+        more: false,
     }))
 }
 
@@ -120,6 +121,7 @@ fn from_bridge(kind: &str, detail: &Value) -> Result<Option<RunRequest>, StageEr
         sequencer: given(detail.object.sequencer),
         pipeline: None,
         reason: Some(detail.reason.unwrap_or_else(|| kind.to_owned())),
+        more: false,
     }))
 }
 

@@ -52,10 +52,14 @@ where
     );
     let handled = match P::open(event.payload) {
         Ok(call) => {
-            span.record("execution_id", call.execution_id);
+            span.record("execution_id", call.execution_id.as_deref());
             span.record("run_id", run_id(&call.input));
             let ports = match budget {
                 Some(budget) => ports.until(Instant::now() + checkpoint_after(budget)),
+                None => ports,
+            };
+            let ports = match &call.execution_id {
+                Some(execution_id) => ports.of_execution(execution_id),
                 None => ports,
             };
             let work = async move { handler(ports, call.input).await.map_err(Into::into) };

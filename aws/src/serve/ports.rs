@@ -42,6 +42,12 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
         self
     }
 
+    /// The ports for a call of an execution.
+    #[must_use]
+    fn of_execution(self, _execution_id: &str) -> Self {
+        self
+    }
+
     /// Takes the call out of what the function is sent: here what the state machine sends,
     /// `{"execution_id": …, "input": …}`.
     ///
@@ -63,8 +69,9 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
 fn stage_context(settings: StageSettings, config: &SdkConfig) -> StageContext {
     let limits = settings.limits();
     let stores = Arc::new(S3Stores::new(sdk::s3_client(config)));
+    let lineage = settings.lineage.and_then(|wanted| wanted.connect(stores.clone(), &settings.buckets.work));
     let context = StageContext::new(stores, settings.buckets, Arc::new(Unwatched));
-    StageContext { limits, hash_key: settings.hash_key, ..context }
+    StageContext { limits, hash_key: settings.hash_key, lineage, ..context }
 }
 
 impl FunctionPorts for StageContext {
@@ -80,6 +87,10 @@ impl FunctionPorts for StageContext {
 
     fn until(self, moment: Instant) -> Self {
         StageContext::until(self, moment)
+    }
+
+    fn of_execution(self, execution_id: &str) -> Self {
+        StageContext::of_execution(self, execution_id)
     }
 }
 
@@ -102,6 +113,10 @@ impl FunctionPorts for NotifyPorts {
     fn connect((settings, topic_arn): Self::Settings, config: &SdkConfig) -> Self {
         let notifier = SnsNotifier::new(aws_sdk_sns::Client::new(config), topic_arn);
         Self { context: stage_context(settings, config), notifier: Arc::new(notifier) }
+    }
+
+    fn of_execution(self, execution_id: &str) -> Self {
+        Self { context: self.context.of_execution(execution_id), ..self }
     }
 }
 

@@ -161,6 +161,7 @@ impl<'a> Objects<'a> {
             sequencer: None,
             pipeline: Some(self.spec.name().to_owned()),
             reason: Some(format!("backfill {}", self.id)),
+            more: false,
         }
     }
 
