@@ -6,6 +6,7 @@
 
 pub mod emf;
 mod fault;
+pub mod lineage;
 pub mod s3;
 pub mod sdk;
 pub mod serve;
@@ -14,6 +15,7 @@ pub mod sfn;
 pub mod sns;
 pub mod sqs;
 
+pub use lineage::{HttpLineage, LineageSettings};
 pub use s3::{S3Links, S3Store, S3Stores};
 pub use serve::{NotifyPorts, Raised, TriggerPorts, serve};
 pub use sfn::{FailedExecution, SfnExecutions};

@@ -8,6 +8,10 @@
 //! | `STACK_NAME` | all | what the deployment's metrics are told apart by; without it there are none |
 //! | `TOPIC_ARN` | `notify` | the SNS topic that notices go to |
 //! | `PII_HASH_KEY` | `extract` | the key of `pii: hash`, where a pipeline has such columns |
+//! | `OPENLINEAGE_URL` | `extract`, `notify` | where lineage events go: `work`, `s3://bucket/prefix` or `https://…`; nowhere without it |
+//! | `OPENLINEAGE_ENDPOINT` | `extract`, `notify` | the path of an HTTP endpoint, after that of the URL; `api/v1/lineage` where neither has one |
+//! | `OPENLINEAGE_API_KEY` | `extract`, `notify` | the bearer token of an HTTP endpoint |
+//! | `OPENLINEAGE_NAMESPACE` | `extract`, `notify` | the namespace of jobs; without it `STACK_NAME`, without that `stepwell` |
 //! | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | all | set by Lambda: the function's memory in MiB, by which SQL is bounded |
 //! | `STATE_MACHINE_ARN` | `trigger` | the state machine whose executions are started |
 //! | `EVENTS_QUEUE_URL` | `trigger` | the queue that its events wait in |
@@ -15,8 +19,13 @@
 //! | `RECEIVES_MAX` | `trigger` | the `maxReceiveCount` of the events queue; 5 without it |
 //! | `RUNNING_MAX` | `trigger` | how many executions may run at the same time; without it, or with 0, any number |
 
-use stepwell_pipeline::stage::{Buckets, HashKey, Limits};
+use stepwell_pipeline::{
+    lineage::DEFAULT_NAMESPACE,
+    stage::{Buckets, HashKey, Limits},
+};
 use thiserror::Error;
+
+use crate::lineage::LineageSettings;
 
 /// Variables that a function needs and its environment lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -35,6 +44,8 @@ pub struct StageSettings {
     pub buckets: Buckets,
     /// The key of `pii: hash`.
     pub hash_key: Option<HashKey>,
+    /// Where lineage is told, if it is.
+    pub lineage: Option<LineageSettings>,
     /// The function's memory in MiB, where Lambda tells it.
     pub memory_mib: Option<usize>,
 }
@@ -96,8 +107,20 @@ impl<'a> Variables<'a> {
         StageSettings {
             buckets: self.buckets(),
             hash_key: self.optional("PII_HASH_KEY").map(|key| HashKey::new(key.as_bytes())),
+            lineage: self.lineage(),
             memory_mib: self.optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|memory| memory.parse().ok()),
         }
+    }
+
+    /// Where lineage is told.
+    pub fn lineage(&self) -> Option<LineageSettings> {
+        let namespace = self.optional("OPENLINEAGE_NAMESPACE").or_else(|| self.optional("STACK_NAME"));
+        Some(LineageSettings {
+            url: self.optional("OPENLINEAGE_URL")?,
+            endpoint: self.optional("OPENLINEAGE_ENDPOINT"),
+            api_key: self.optional("OPENLINEAGE_API_KEY"),
+            namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+        })
     }
 
     /// The names of the three buckets.

@@ -10,21 +10,25 @@ mod extraction;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod infer;
+mod lineage;
 mod output;
 mod pin;
 mod profile;
 mod sift;
 mod source;
 
+use std::sync::Arc;
+
 pub use check::check;
 use futures::future::BoxFuture;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     handoff::{Extracted, Round},
+    lineage::Sending,
     manifest::ExtractManifest,
     metrics::{Metric, Subject, reject_ratio},
     request::RunRequest,
-    run::Run,
+    run::{Run, Source},
     spec::{Catalog, CheckedSpec},
     stage::{Stage, StageContext},
     staging,
@@ -54,6 +58,17 @@ pub fn extract(
 }
 
 async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<Extracted, RunRequest>, StageError> {
+    let mut told = Sending::default();
+    let ended = round(context, request, &mut told).await;
+    told.finish().await;
+    ended
+}
+
+async fn round(
+    context: &StageContext,
+    request: RunRequest,
+    told: &mut Sending,
+) -> Result<Round<Extracted, RunRequest>, StageError> {
     let started = (context.now)();
     let (source, batch) = if batch::is_wanted(context, &request) {
         let pinned = batch::pin(context, &request).await?;
@@ -66,6 +81,9 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     let spec = catalog.pick(&request.key, pipeline)?;
     let run = Run::new(spec.name(), &spec.digest, source);
     run.log_id();
+    if !request.more {
+        *told = lineage::begin(context, spec, &run, batch.as_ref().map(|batch| &*batch.list.members));
+    }
     let bytes = batch.as_ref().map_or(run.source.size, |batch| batch.list.bytes());
     let work = &context.buckets.work;
     let manifest_ref = ObjectRef::new(work, run.stage_key(Stage::Extract, "manifest.json"));
@@ -80,7 +98,7 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     }
     let spec_ref = ObjectRef::new(work, run.spec_key());
     store::put(&*context.stores, &spec_ref, spec.text.clone()).await?;
-    let members = match batch {
+    let members: Option<Arc<[Source]>> = match batch {
         Some(pinned) => {
             batch::keep(context, &run, &pinned).await?;
             Some(pinned.list.members.into())
@@ -88,7 +106,7 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
         None => None,
     };
 
-    let input = Input { run: &run, request: &request, members, bytes };
+    let input = Input { run: &run, request: &request, members: members.clone(), bytes };
     let (manifest, leftovers) = match extraction::decode(context, spec, input, started).await? {
         Ended::Done(manifest, leftovers) => (manifest, leftovers),
         Ended::More => {
@@ -98,7 +116,12 @@ async fn run_stage(context: &StageContext, request: RunRequest) -> Result<Round<
     };
     reconcile(&manifest)?;
     // What is refused has no manifest to be found by a repetition; it ends the execution.
-    refuse_too_many_rejects(spec, &manifest, work).inspect_err(|_| measure_records(context, &manifest))?;
+    if let Err(refusal) = refuse_too_many_rejects(spec, &manifest, work) {
+        measure_records(context, &manifest);
+        told.finish().await;
+        *told = lineage::refused(context, spec, &manifest, members.as_deref());
+        return Err(refusal);
+    }
     store::put_json(&*context.stores, &manifest_ref, &*manifest).await?;
     // Where only the parts were gone, the records were counted when they were read for the first time.
     if earlier.is_none() {
@@ -123,6 +146,7 @@ fn pinned(request: RunRequest, run: &Run) -> RunRequest {
         version: run.source.version.clone(),
         etag: Some(run.source.etag.clone()),
         pipeline: Some(run.pipeline.clone()),
+        more: true,
         ..request
     }
 }

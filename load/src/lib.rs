@@ -49,7 +49,7 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
 
     let batch = report::pinned_batch(context, run).await?;
     let ledger = Ledger::new(context, &table, run);
-    let Some((commit, files)) = bring(context, &ledger, &table, run, &staged).await? else {
+    let Some(Brought { commit, generation, files }) = bring(context, &ledger, &table, run, &staged).await? else {
         tracing::info!(run = run.id, "load copied some of the files; there are more");
         return Ok(Round::More(transformed));
     };
@@ -60,7 +60,8 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     ledger.remove_replaced().await?;
     ledger.sweep(run).await?;
     let current = commit != Commit::Superseded;
-    let report = report::write(context, run, batch, &table, &staged, (commit, files), started).await?;
+    let brought = Brought { commit, generation, files };
+    let report = report::write(context, run, batch, &table, &staged, brought, started).await?;
     staging::remove(context, run).await?;
     context.progress.finished(Stage::Load, commit == Commit::AlreadyCommitted);
     tracing::info!(run = run.id, commit = ?commit, records_loaded = staged.records_out, "loaded");
@@ -78,26 +79,41 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     }))
 }
 
-/// Copies the run's files and makes them current, unless they are or a newer version's are. Gives how that ended and the
-/// run's files in the table; nothing where the time was up before all were copied.
+/// What became of a run's files.
+pub(crate) struct Brought {
+    /// How the load ended.
+    pub(crate) commit: Commit,
+    /// That of the commit; 0 where there is none of the run.
+    pub(crate) generation: u64,
+    /// The run's files in the table.
+    pub(crate) files: Vec<CommittedFile>,
+}
+
+impl Brought {
+    fn earlier(current: CommitManifest) -> Self {
+        Self { commit: Commit::AlreadyCommitted, generation: current.generation, files: current.files }
+    }
+}
+
+/// Copies the run's files and makes them current, unless they are or a newer version's are; nothing where the time was up before all were copied.
 async fn bring(
     context: &StageContext,
     ledger: &Ledger<'_>,
     table: &ObjectRef,
     run: &Run,
     staged: &TransformManifest,
-) -> Result<Option<(Commit, Vec<CommittedFile>)>, StageError> {
+) -> Result<Option<Brought>, StageError> {
     for _ in 0..ATTEMPTS_MAX {
         let current = ledger.current().await?;
         match (current::standing(current.as_ref(), run), current) {
-            (Standing::Superseded, _) => return Ok(Some((Commit::Superseded, Vec::new()))),
-            (Standing::Committed, Some(current)) => {
-                return Ok(Some((Commit::AlreadyCommitted, current.manifest.files)));
+            (Standing::Superseded, _) => {
+                return Ok(Some(Brought { commit: Commit::Superseded, generation: 0, files: Vec::new() }));
             }
+            (Standing::Committed, Some(current)) => return Ok(Some(Brought::earlier(current.manifest))),
             (Standing::CommittedEarlier, Some(current)) => {
-                let files = current.manifest.files.clone();
+                let brought = Brought::earlier(current.manifest.clone());
                 if ledger.renew(run, current).await? {
-                    return Ok(Some((Commit::AlreadyCommitted, files)));
+                    return Ok(Some(brought));
                 }
             }
             (_, current) => {
@@ -109,7 +125,7 @@ async fn bring(
                     Ok(true) => {
                         let files = wanted.files.clone();
                         if ledger.commit(wanted, current).await? {
-                            return Ok(Some((Commit::Committed, files)));
+                            return Ok(Some(Brought { commit: Commit::Committed, generation, files }));
                         }
                     }
                     Ok(false) => return Ok(None),

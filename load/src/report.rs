@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use stepwell_pipeline::{
     ErrorKind, StageError,
     batch::{BatchName, PinnedBatch},
-    handoff::Commit,
-    manifest::{BatchSummary, CommittedFile, ExtractManifest, Report, Timing, Timings, TransformManifest},
+    manifest::{BatchSummary, ExtractManifest, Report, Timing, Timings, TransformManifest},
     run::{Run, Source},
     stage::{CODE_VERSION, Stage, StageContext},
     store::{self, ObjectRef},
 };
+
+use crate::Brought;
 
 /// Members that a report names; the list has them all.
 const MEMBERS_NAMED: usize = 50;
@@ -22,7 +23,7 @@ pub(crate) async fn write(
     batch: Option<PinnedBatch>,
     table: &ObjectRef,
     staged: &TransformManifest,
-    (commit, files): (Commit, Vec<CommittedFile>),
+    Brought { commit, generation, files }: Brought,
     started: SystemTime,
 ) -> Result<String, StageError> {
     let work = &context.buckets.work;
@@ -35,6 +36,7 @@ pub(crate) async fn write(
         batch: batch.map(|pinned| summary(run, &pinned, work)),
         table: table.to_string(),
         commit,
+        generation,
         records_read: source.records_read,
         records_rejected: source.records_rejected,
         records_in: staged.records_in,

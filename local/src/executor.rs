@@ -18,7 +18,7 @@ use stepwell_statemachine::{
     Clock, ETL, Execution, ExecutionInfo, Invoke, Ports, RedriveError, StateMachine, SystemClock, TaskError,
 };
 
-use crate::directory::DirectoryStores;
+use crate::{directory::DirectoryStores, lineage};
 
 /// The folders of a local directory, by the names of the buckets that they stand for.
 pub const BUCKETS: [&str; 3] = ["landing", "work", "lake"];
@@ -35,7 +35,7 @@ pub struct Executor {
 
 impl Executor {
     /// The deployment in a directory, which is made if it is not there. As in a function, the environment's
-    /// `PII_HASH_KEY` is the key of `pii: hash`.
+    /// `PII_HASH_KEY` is the key of `pii: hash`, and `OPENLINEAGE_URL` says where lineage is told.
     ///
     /// # Errors
     /// What the file system says, or what is wrong with the state machine.
@@ -44,7 +44,9 @@ impl Executor {
         let [landing, work, lake] = BUCKETS.map(str::to_owned);
         let buckets = Buckets { landing, work, lake };
         let hash_key = env::var(HASH_KEY).ok().filter(|key| !key.is_empty()).map(|key| HashKey::new(key.as_bytes()));
-        let context = StageContext { hash_key, ..StageContext::new(Arc::new(stores.clone()), buckets, progress) };
+        let lineage = lineage::of_environment(Arc::new(stores.clone()), &buckets.work)?;
+        let context = StageContext::new(Arc::new(stores.clone()), buckets, progress);
+        let context = StageContext { hash_key, lineage, ..context };
         let functions = ["Extract", "Transform", "Load", "Notify"]
             .map(|stage| (format!("{stage}FunctionArn"), stage.to_lowercase()));
         Ok(Self {
@@ -99,7 +101,8 @@ struct Functions {
 impl Invoke for Functions {
     async fn invoke(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
         let input = payload.get("input").cloned().unwrap_or_default();
-        let context = &self.context;
+        let execution_id = payload.get("execution_id").and_then(Value::as_str).unwrap_or_default();
+        let context = &self.context.clone().of_execution(execution_id);
         let result = match function {
             "extract" => answer(async { stepwell_extract::extract(context, RunRequest::parse(&input)?).await }.await),
             "transform" => {

@@ -5,6 +5,7 @@ pub mod command;
 pub mod directory;
 pub mod executor;
 mod landing;
+mod lineage;
 mod progress;
 mod records;
 mod serve;

@@ -14,7 +14,10 @@ fn main() -> ExitCode {
 async fn run() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("STEPWELL_LOG").unwrap_or_else(|_| "off".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("STEPWELL_LOG")
+                .unwrap_or_else(|_| "off,stepwell_pipeline::lineage=warn".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     arguments.execute().await

@@ -1,17 +1,21 @@
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     failure::{CaughtError, ExecutionContext},
     handoff,
+    lineage::Problem,
     notice::{Notice, Outcome},
     request::RunRequest,
-    stage::Buckets,
+    stage::{Buckets, StageContext},
     store::ObjectRef,
 };
 
 use crate::{
     advice::of_other,
     figures::{long_name, short_name, table},
+    lineage,
 };
 
 /// The detail of an event that an execution's status changed (Step Functions Developer Guide, "Automating Step Functions
@@ -31,6 +35,9 @@ pub(crate) struct Ended {
     cause: Option<String>,
     #[serde(default)]
     redrive_count: Option<u64>,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    stop_date: Option<u64>,
 }
 
 impl Ended {
@@ -48,9 +55,29 @@ impl Ended {
         }
     }
 
+    /// Tells lineage of it.
+    pub(crate) async fn tell(&self, context: &StageContext) {
+        let request: Option<RunRequest> = handoff::parse(&self.parsed_input()).ok();
+        let caught = self.caught();
+        let is_aborted = self.status == "ABORTED";
+        let problem = Problem { is_aborted, name: &caught.error, message: &caught.message() };
+        // The event says when; repetitions of it say the same.
+        let ended = self.stop_date.map_or_else(context.now, |ms| UNIX_EPOCH + Duration::from_millis(ms));
+        lineage::failed(context, &self.execution(), None, request.as_ref(), problem, ended).await;
+    }
+
+    fn parsed_input(&self) -> Value {
+        self.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default()
+    }
+
+    fn caught(&self) -> CaughtError {
+        let name = self.error.as_deref().unwrap_or(&self.status);
+        CaughtError { error: name.to_owned(), cause: self.cause.clone().unwrap_or_default() }
+    }
+
     /// The notice of it.
     pub(crate) fn notice(&self, buckets: &Buckets) -> Notice {
-        let input: Value = self.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
+        let input = self.parsed_input();
         let request: Option<RunRequest> = handoff::parse(&input).ok();
         let object = request.as_ref().map(|request| ObjectRef::new(&request.bucket, &request.key));
         let pipeline = request.and_then(|request| request.pipeline);
@@ -60,8 +87,8 @@ impl Ended {
             "ABORTED" => "was stopped",
             _ => "failed",
         };
-        let name = self.error.as_deref().unwrap_or(&self.status);
-        let caught = CaughtError { error: name.to_owned(), cause: self.cause.clone().unwrap_or_default() };
+        let caught = self.caught();
+        let name = caught.error.as_str();
         let what = object
             .as_ref()
             .map_or_else(|| "an input that names no object".to_owned(), |object| long_name(object, buckets));

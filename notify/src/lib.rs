@@ -6,6 +6,7 @@ mod ended;
 mod error;
 mod failure;
 mod figures;
+mod lineage;
 mod measure;
 mod resume;
 mod sent;
@@ -18,6 +19,7 @@ use stepwell_pipeline::{
     StageError,
     failure::{ExecutionContext, Failure},
     handoff::{self, Loaded},
+    lineage::Problem,
     notice::{Notice, Notifier},
     run::Run,
     spec::{CheckedSpec, NotifyOn},
@@ -54,6 +56,7 @@ enum Request {
 pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Value) -> Result<Value, NotifyError> {
     match handoff::parse(&input)? {
         Request::NotifySuccess { loaded } => {
+            lineage::completed(context, &loaded).await;
             let told = if wants(context, &loaded.run, NotifyOn::Succeeded).await? {
                 publish(context, notifier, &success::notice(context, &loaded).await?).await?
             } else {
@@ -68,6 +71,10 @@ pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Val
             if sent.is_known().await {
                 return Ok(told_before());
             }
+            let request = handoff::parse(&failure.input).ok();
+            let problem = Problem { is_aborted: false, name: &failure.error.error, message: &failure.error.message() };
+            let now = (context.now)();
+            lineage::failed(context, &failure.execution, run.as_ref(), request.as_ref(), problem, now).await;
             if let Some(run) = &run
                 && !wants_failure(context, run).await
             {
@@ -87,6 +94,7 @@ pub async fn handler(context: &StageContext, notifier: &dyn Notifier, input: Val
             if !ended.is_failure() || sent.is_known().await {
                 return Ok(told_before());
             }
+            ended.tell(context).await;
             let notice = ended.notice(&context.buckets);
             let published = publish(context, notifier, &notice).await?;
             sent.remember(&notice.subject).await;

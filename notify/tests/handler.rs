@@ -93,6 +93,7 @@ fn report() -> Report {
         |records| ReasonCount { column: sample.column.clone(), code: sample.code, records, sample: sample.clone() };
     let loaded = loaded(Commit::Committed);
     Report {
+        generation: 0,
         run: run(),
         batch: None,
         table: loaded.table.to_string(),

@@ -9,6 +9,7 @@ pub mod execution;
 pub mod failure;
 pub mod figures;
 pub mod handoff;
+pub mod lineage;
 pub mod link;
 pub mod manifest;
 pub mod metrics;

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{handoff::Commit, reject::ReasonCount, run::Run};
+use crate::{
+    handoff::Commit,
+    lineage::{ColumnLineage, TableColumn},
+    reject::ReasonCount,
+    run::Run,
+};
 
 /// When a stage ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +155,12 @@ pub struct TransformManifest {
     /// Bytes that the SQL put into temporary storage, for want of memory.
     #[serde(default)]
     pub bytes_spilled: u64,
+    /// The columns that the SQL gives, partitions included.
+    #[serde(default)]
+    pub columns: Vec<TableColumn>,
+    /// Where their values come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<ColumnLineage>,
     /// When the stage ran.
     pub timing: Timing,
     /// The code that did it.
@@ -230,6 +241,9 @@ pub struct Report {
     pub table: String,
     /// How the load ended.
     pub commit: Commit,
+    /// How many commits of the key came before the one that is current; 0 where none is of this run.
+    #[serde(default)]
+    pub generation: u64,
     /// Records in the object, without its header.
     pub records_read: u64,
     /// Records that do not fit the schema.

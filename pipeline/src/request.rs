@@ -34,6 +34,9 @@ pub struct RunRequest {
     /// part of the execution's input, by which the service tells a repeated start from another.
     #[serde(skip)]
     pub trace_header: Option<String>,
+    /// Whether an earlier round of the same execution gave it back, to be called again with.
+    #[serde(default, skip_serializing)]
+    pub more: bool,
 }
 
 const FIELDS: [&str; 8] = ["bucket", "key", "version", "etag", "size", "sequencer", "pipeline", "reason"];

@@ -38,7 +38,7 @@ pub use tolerance::Tolerance;
 use crate::{
     ErrorKind, StageError,
     run::{Run, digest},
-    stage::StageContext,
+    stage::{Buckets, StageContext},
     store::{self, ObjectRef},
 };
 
@@ -122,6 +122,19 @@ pub struct ReferenceSpec {
     /// them: `lake/airlines/`. A table of another pipeline will do.
     #[schemars(with = "String")]
     pub path: Spanned<String>,
+}
+
+impl ReferenceSpec {
+    /// Where the table is, in a deployment's buckets; nothing for a path of another bucket.
+    pub fn place(&self, buckets: &Buckets) -> Option<ObjectRef> {
+        let (bucket, key) = self.path.value.split_once('/')?;
+        let bucket = match bucket {
+            "lake" => &buckets.lake,
+            "work" => &buckets.work,
+            _ => return None,
+        };
+        (!key.is_empty()).then(|| ObjectRef::new(bucket, key))
+    }
 }
 
 /// Whom to tell of what.
@@ -239,7 +252,7 @@ impl CheckedSpec {
     }
 
     /// Where the table is, in a deployment's buckets.
-    pub fn table(&self, buckets: &crate::stage::Buckets) -> ObjectRef {
+    pub fn table(&self, buckets: &Buckets) -> ObjectRef {
         ObjectRef::new(&buckets.lake, &self.table_prefix)
     }
 }

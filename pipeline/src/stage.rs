@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    lineage::Lineage,
     metrics::{Measured, Metric, Metrics, Subject, Unmeasured},
     progress::Progress,
     store::Stores,
@@ -69,6 +70,10 @@ pub struct StageContext {
     pub limits: Limits,
     /// The key of `pii: hash`, where the deployment has one.
     pub hash_key: Option<HashKey>,
+    /// Where lineage is told, if it is.
+    pub lineage: Option<Lineage>,
+    /// The ARN of the execution that the work belongs to, where it belongs to one.
+    pub execution_id: Option<String>,
     /// The time of day. What a stage writes hangs on it in nothing but timings.
     pub now: fn() -> SystemTime,
 }
@@ -84,6 +89,8 @@ impl StageContext {
             budget: Arc::new(Unhurried),
             limits: Limits::default(),
             hash_key: None,
+            lineage: None,
+            execution_id: None,
             now: SystemTime::now,
         }
     }
@@ -97,6 +104,12 @@ impl StageContext {
     /// Tells what was measured.
     pub fn measure(&self, subject: Subject, values: Vec<(Metric, f64)>) {
         self.metrics.emit(Measured { subject, values });
+    }
+
+    /// The context of work for an execution.
+    #[must_use]
+    pub fn of_execution(self, execution_id: &str) -> Self {
+        Self { execution_id: Some(execution_id.to_owned()), ..self }
     }
 }
 

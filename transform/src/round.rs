@@ -51,7 +51,8 @@ pub(crate) async fn run(
 ) -> Result<Option<TransformManifest>, StageError> {
     let references = References::open(context, spec).await?;
     let all = InputTable::new(context, spec.arrow_schema(), &source.parts);
-    let in_groups = spec.dedupe.is_none() && sql::is_row_wise(spec, &context.limits, all, &references).await?;
+    let shape = sql::shape(spec, &context.limits, all, &references).await?;
+    let in_groups = spec.dedupe.is_none() && shape.is_row_wise;
     let group_parts = if in_groups { context.limits.group_parts.max(1) } else { source.parts.len().max(1) };
     let groups: Vec<&[Part]> = if in_groups { source.parts.chunks(group_parts).collect() } else { vec![&source.parts] };
     let basis = Basis {
@@ -87,7 +88,7 @@ pub(crate) async fn run(
             }
         }
     }
-    Ok(Some(done.into_manifest(&source.run, source.records_accepted)))
+    Ok(Some(done.into_manifest(&source.run, source.records_accepted, shape)))
 }
 
 impl Checkpoint {
@@ -100,7 +101,7 @@ impl Checkpoint {
         self.bytes_spilled += counts.bytes_spilled;
     }
 
-    fn into_manifest(self, run: &Run, records_in: u64) -> TransformManifest {
+    fn into_manifest(self, run: &Run, records_in: u64, shape: sql::Shape) -> TransformManifest {
         TransformManifest {
             run: run.clone(),
             records_in,
@@ -109,6 +110,8 @@ impl Checkpoint {
             records_duplicate: self.records_duplicate,
             bytes_out: self.files.iter().map(|file| file.bytes).sum(),
             bytes_spilled: self.bytes_spilled,
+            columns: shape.columns,
+            lineage: Some(shape.lineage),
             files: self.files,
             timing: self.timing,
             code_version: CODE_VERSION.to_owned(),

@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod input;
 mod join;
+mod lineage;
 mod query;
 mod reference;
 mod scan;
@@ -12,5 +13,5 @@ mod session;
 
 pub use check::{Checked, check};
 pub(crate) use input::InputTable;
-pub(crate) use query::{Counts, Query, failed, is_row_wise};
+pub(crate) use query::{Counts, Query, Shape, failed, shape};
 pub(crate) use reference::References;

@@ -102,6 +102,7 @@ fn from_notification(record: &Value) -> Result<Option<RunRequest>, StageError> {
         pipeline: None,
         reason: Some(event_name),
         trace_header: None,
+        more: false,
     }))
 }
 
@@ -122,6 +123,7 @@ fn from_bridge(kind: &str, detail: &Value) -> Result<Option<RunRequest>, StageEr
         pipeline: None,
         reason: Some(detail.reason.unwrap_or_else(|| kind.to_owned())),
         trace_header: None,
+        more: false,
     }))
 }
 

@@ -68,8 +68,9 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
 fn stage_context(settings: StageSettings, config: &SdkConfig) -> StageContext {
     let limits = settings.limits();
     let stores = Arc::new(S3Stores::new(sdk::s3_client(config)));
+    let lineage = settings.lineage.and_then(|wanted| wanted.connect(stores.clone(), &settings.buckets.work));
     let context = StageContext::new(stores, settings.buckets, Arc::new(Unwatched));
-    StageContext { limits, hash_key: settings.hash_key, ..context }
+    StageContext { limits, hash_key: settings.hash_key, lineage, ..context }
 }
 
 impl FunctionPorts for StageContext {
@@ -83,8 +84,8 @@ impl FunctionPorts for StageContext {
         stage_context(settings, config)
     }
 
-    fn of_call(self, _: &CallIds, metrics: Arc<dyn Metrics>) -> Self {
-        Self { metrics, ..self }
+    fn of_call(self, ids: &CallIds, metrics: Arc<dyn Metrics>) -> Self {
+        Self { metrics, execution_id: ids.execution_id.clone(), ..self }
     }
 
     fn until(self, moment: Instant) -> Self {

@@ -60,6 +60,8 @@ pub(crate) async fn of_key(
     }
     let bytes_out = files.iter().map(|file| file.bytes).sum();
     let manifest = TransformManifest {
+        columns: Vec::new(),
+        lineage: None,
         run: run.clone(),
         files,
         records_in: 5,

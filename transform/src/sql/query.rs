@@ -16,6 +16,7 @@ use datafusion::{
 };
 use stepwell_pipeline::{
     ErrorKind, StageError,
+    lineage::{ColumnLineage, TableColumn},
     spec::{CheckedSpec, SpecErrors},
     stage::Limits,
 };
@@ -24,6 +25,7 @@ use super::{
     InputTable, References,
     arrange::arrange,
     explain::{error_at, explained},
+    lineage,
     scan::{ScanTable, Source},
     session::session,
 };
@@ -136,19 +138,34 @@ impl Query {
     }
 }
 
-/// Whether every record of the result comes from one record of the input.
+/// What a pipeline's SQL is like, whatever the data.
+pub(crate) struct Shape {
+    /// Whether every record of the result comes from one record of the input.
+    pub(crate) is_row_wise: bool,
+    /// The columns that it gives.
+    pub(crate) columns: Vec<TableColumn>,
+    /// Where they come from.
+    pub(crate) lineage: ColumnLineage,
+}
+
+/// Looks at a pipeline's SQL.
 ///
 /// # Errors
 /// `InvalidSpec` for SQL that does not fit the tables.
-pub(crate) async fn is_row_wise(
+pub(crate) async fn shape(
     spec: &CheckedSpec,
     limits: &Limits,
     input: InputTable,
     references: &References,
-) -> Result<bool, StageError> {
+) -> Result<Shape, StageError> {
     let session = session(limits).map_err(failed)?;
     let frame = frame(&session, spec, Arc::new(input), references).await?;
-    Ok(is_plan_row_wise(frame.logical_plan()))
+    let plan = frame.logical_plan();
+    Ok(Shape {
+        is_row_wise: is_plan_row_wise(plan),
+        columns: lineage::columns(plan),
+        lineage: lineage::lineage(plan, spec),
+    })
 }
 
 /// The error of a query that failed on the data.

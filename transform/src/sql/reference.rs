@@ -15,8 +15,7 @@ use parquet::{arrow::parquet_to_arrow_schema, errors::ParquetError};
 use stepwell_pipeline::{
     ErrorKind, StageError,
     spec::{CheckedSpec, ReferenceSpec},
-    stage::{Buckets, StageContext},
-    store::ObjectRef,
+    stage::StageContext,
 };
 
 use self::files::{ReferenceFile, find_files};
@@ -44,17 +43,6 @@ impl References {
     }
 }
 
-/// Where a reference's path points to, in a deployment's buckets; nothing for a path of another bucket.
-pub(super) fn place(buckets: &Buckets, path: &str) -> Option<ObjectRef> {
-    let (bucket, key) = path.split_once('/')?;
-    let bucket = match bucket {
-        "lake" => &buckets.lake,
-        "work" => &buckets.work,
-        _ => return None,
-    };
-    (!key.is_empty()).then(|| ObjectRef::new(bucket, key))
-}
-
 /// One Parquet file or a folder of them, as a table.
 #[derive(Debug)]
 struct ReferenceTable {
@@ -70,7 +58,7 @@ impl ReferenceTable {
             let message = format!("the reference `{}` cannot be read: {path} {why}", reference.name.value);
             StageError::new(ErrorKind::InvalidInput, message)
         };
-        let place = place(&context.buckets, path).ok_or_else(|| wrong("does not begin with `lake/` or `work/`"))?;
+        let place = reference.place(&context.buckets).ok_or_else(|| wrong("does not begin with `lake/` or `work/`"))?;
         let found = find_files(context, &place).await?;
         if found.is_empty() {
             return Err(wrong("is no Parquet file and no folder that holds one"));

@@ -3,6 +3,7 @@
 
 mod arrangement;
 mod checking;
+mod lineage;
 mod references;
 mod rounds;
 mod spilling;

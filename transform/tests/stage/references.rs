@@ -16,7 +16,7 @@ use crate::{
     types::{readings, readings_spec},
 };
 
-async fn put(context: &StageContext, key: &str, columns: Vec<(&str, ArrayRef)>) -> u64 {
+pub(crate) async fn put(context: &StageContext, key: &str, columns: Vec<(&str, ArrayRef)>) -> u64 {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -26,11 +26,11 @@ async fn put(context: &StageContext, key: &str, columns: Vec<(&str, ArrayRef)>) 
     size
 }
 
-fn texts(values: &[&str]) -> ArrayRef {
+pub(crate) fn texts(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-fn numbers(values: &[i64]) -> ArrayRef {
+pub(crate) fn numbers(values: &[i64]) -> ArrayRef {
     Arc::new(Int64Array::from(values.to_vec()))
 }
 

@@ -162,6 +162,7 @@ impl<'a> Objects<'a> {
             pipeline: Some(self.spec.name().to_owned()),
             reason: Some(format!("backfill {}", self.id)),
             trace_header: None,
+            more: false,
         }
     }
 
