@@ -13,6 +13,7 @@ pub mod link;
 pub mod manifest;
 pub mod notice;
 pub mod order;
+pub mod price;
 pub mod progress;
 pub mod queue;
 pub mod reject;
@@ -22,5 +23,6 @@ pub mod spec;
 pub mod stage;
 pub mod staging;
 pub mod store;
+pub mod usage;
 
 pub use error::{ErrorKind, StageError};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{handoff::Commit, reject::ReasonCount, run::Run};
+use crate::{handoff::Commit, price::Bill, reject::ReasonCount, run::Run};
 
 /// When a stage ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,6 +256,9 @@ pub struct Report {
     pub profile: Vec<ColumnProfile>,
     /// When each stage did its work.
     pub timings: Timings,
+    /// What the run cost until this report was written; absent where nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Bill>,
     /// The code that did it.
     pub code_version: String,
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{progress::Progress, store::Stores};
+use crate::{progress::Progress, store::Stores, usage::Meter};
 
 /// A stage of a run, named as its state in the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +28,12 @@ impl Stage {
             Stage::Transform => "Transform",
             Stage::Load => "Load",
         }
+    }
+
+    /// The stage that a function serves, which is called as the stage is, in small letters; none for `trigger` and
+    /// `notify`.
+    pub fn of_function(function: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name().eq_ignore_ascii_case(function))
     }
 }
 
@@ -63,6 +69,8 @@ pub struct StageContext {
     pub limits: Limits,
     /// The key of `pii: hash`, where the deployment has one.
     pub hash_key: Option<HashKey>,
+    /// What the run used so far, where it is measured.
+    pub meter: Option<Meter>,
     /// The time of day. What a stage writes hangs on it in nothing but timings.
     pub now: fn() -> SystemTime,
 }
@@ -77,6 +85,7 @@ impl StageContext {
             budget: Arc::new(Unhurried),
             limits: Limits::default(),
             hash_key: None,
+            meter: None,
             now: SystemTime::now,
         }
     }
@@ -85,6 +94,12 @@ impl StageContext {
     #[must_use]
     pub fn until(self, moment: std::time::Instant) -> Self {
         Self { budget: Arc::new(Until(moment)), ..self }
+    }
+
+    /// The context of a call that is measured.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { stores: meter.stores(self.stores), meter: Some(meter), ..self }
     }
 }
 
