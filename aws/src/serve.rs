@@ -12,8 +12,8 @@ mod raised;
 
 use std::{
     process::ExitCode,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 pub use ids::{CallIds, TraceHeader};
@@ -37,12 +37,13 @@ where
     T: Serialize + Send + 'static,
     E: Into<Raised> + Send,
 {
+    let began = Instant::now();
     log::begin();
     // The timer belongs to whichever worker is idle: with a single one, a handler that computes would stop it.
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(run(function, Arc::new(handler))),
+        Ok(runtime) => runtime.block_on(run(function, Arc::new(handler), began)),
         Err(error) => {
             error!(function, %error, "function cannot start its threads");
             ExitCode::FAILURE
@@ -50,7 +51,7 @@ where
     }
 }
 
-async fn run<P, H, F, T, E>(function: &'static str, handler: Arc<H>) -> ExitCode
+async fn run<P, H, F, T, E>(function: &'static str, handler: Arc<H>, began: Instant) -> ExitCode
 where
     P: FunctionPorts,
     H: Fn(P, Value) -> F + Send + Sync + 'static,
@@ -66,12 +67,15 @@ where
             return ExitCode::FAILURE;
         }
     };
+    // Lambda bills it with the first call, and only what passes until the runtime asks for it.
+    let start = Mutex::new(Some(began.elapsed()));
     let served = Runtime::new(service_fn(|event: LambdaEvent<Value>| {
         let (ports, handler, stack) = (ports.clone(), handler.clone(), stack.clone());
+        let start = start.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         async move {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let budget = invoke::budget(event.context.deadline, now);
-            invoke::invoke(function, event, budget, (ports, stack), handler).await
+            invoke::invoke(function, event, (budget, start), (ports, stack), handler).await
         }
     }))
     .run()

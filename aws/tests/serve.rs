@@ -1,7 +1,7 @@
 //! The shell over a Runtime API: what a handler's end becomes for Lambda.
 //!
 //! Each test starts itself once more as the function's process: with a Runtime API in its environment it serves.
-#![allow(clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod runtime_api;
 
@@ -54,6 +54,41 @@ fn a_result_is_the_response() {
     let report = function("a_result_is_the_response", &BUCKETS, [event(json!(1))]).report();
     assert_eq!(report.path, "invocation/0/response");
     assert_eq!(report.body, json!({"lake": "lake", "input": 1}));
+}
+
+#[test]
+fn a_stage_hands_on_what_the_run_used() {
+    if is_function() {
+        serve("extract", |context: StageContext, input: Value| async move {
+            let calls = context.meter.map(|meter| meter.so_far().calls());
+            Ok::<_, StageError>(json!({"calls": calls, "input": input}))
+        });
+        std::process::exit(1)
+    }
+    let stage = |name: &str| {
+        json!({"stage": name, "calls": 2, "billed_ms": 100_000, "memory_mib": 64, "gb_seconds": 6.25, "requests_get": 7,
+               "requests_put": 1, "requests_delete": 0, "bytes_read": 70, "bytes_written": 10})
+    };
+    let later = json!({"key": "k", "usage": {"stages": [stage("Extract"), stage("Transform")]}});
+    let events = [event(json!({"key": "k"})), event(later), event(json!({"key": "k", "usage": "no usage"}))];
+    let function = function("a_stage_hands_on_what_the_run_used", &BUCKETS, events);
+    let stages = |body: &Value| body["usage"]["stages"].as_array().cloned().unwrap_or_default();
+
+    let first = function.report().body;
+    assert_eq!((&first["calls"], &first["input"]), (&json!(1), &json!({"key": "k"})));
+    let [own] = &stages(&first)[..] else { panic!("one stage: {first}") };
+    assert_eq!((&own["stage"], &own["calls"], &own["memory_mib"]), (&json!("Extract"), &json!(1), &json!(128)));
+    assert!(own["billed_ms"].as_u64() > Some(0) && first["usage"]["cost_usd"].as_f64() > Some(0.0), "{first}");
+
+    let second = function.report().body;
+    assert_eq!((&second["calls"], &second["input"]), (&json!(5), &json!({"key": "k"})), "the stage does not see it");
+    let [own, other] = &stages(&second)[..] else { panic!("two stages: {second}") };
+    assert_eq!((&own["calls"], &own["requests_get"]), (&json!(3), &json!(7)));
+    assert!(own["billed_ms"].as_u64() > Some(100_000) && own["gb_seconds"].as_f64() > Some(6.25), "{second}");
+    assert_eq!(other, &stage("Transform"));
+
+    let third = function.report().body;
+    assert_eq!((&third["calls"], &third["input"]), (&json!(1), &json!({"key": "k"})));
 }
 
 #[test]

@@ -6,12 +6,17 @@ use stepwell_pipeline::{
     ErrorKind, StageError,
     batch::{BatchName, PinnedBatch},
     manifest::{BatchSummary, ExtractManifest, Report, Timing, Timings, TransformManifest},
+    price::Bill,
     run::{Run, Source},
     stage::{CODE_VERSION, Stage, StageContext},
     store::{self, ObjectRef},
+    usage::Requests,
 };
 
 use crate::Brought;
+/// The report's own requests: it is part of what it tells of.
+const OWN_REQUESTS: Requests =
+    Requests { requests_get: 0, requests_put: 2, requests_delete: 0, bytes_read: 0, bytes_written: 0 };
 
 /// Members that a report names; the list has them all.
 const MEMBERS_NAMED: usize = 50;
@@ -55,6 +60,7 @@ pub(crate) async fn write(
             transform: staged.timing,
             load: Timing::between(started, (context.now)()),
         },
+        cost: context.meter.as_ref().map(|meter| Bill::of(&meter.so_far_and(OWN_REQUESTS))),
         code_version: CODE_VERSION.to_owned(),
     };
     let key = format!("{}report.json", run.prefix());

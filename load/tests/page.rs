@@ -1,5 +1,5 @@
 //! `report.html`: what a person reads of a run.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod trips;
 
@@ -8,14 +8,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde_json::json;
 use stepwell_load::load;
 use stepwell_pipeline::{
     handoff::Loaded,
-    manifest::{ColumnProfile, ExtractManifest, RejectFiles, Timing, TransformManifest},
+    manifest::{ColumnProfile, ExtractManifest, RejectFiles, Report, Timing, TransformManifest},
     reject::{ReasonCount, Reject, RejectCode},
     run::{Run, Source, digest},
     stage::{Stage, StageContext},
     store::{self, ObjectRef},
+    usage::Meter,
 };
 use trips::{SPEC, context, transformed};
 
@@ -110,7 +112,7 @@ async fn the_page_is_whole_and_names_the_object() {
             &format!("<dt>Stepwell</dt><dd>{}</dd>", stepwell_pipeline::stage::CODE_VERSION),
         ],
     );
-    for absent in ["<h2>Rejects</h2>", "<h2>Members</h2>", "more in report.json", "http"] {
+    for absent in ["<h2>Rejects</h2>", "<h2>Cost</h2>", "<h2>Members</h2>", "more in report.json", "http"] {
         assert!(!page.contains(absent), "the page has {absent}");
     }
 }
@@ -304,6 +306,51 @@ async fn times_are_seconds_and_bars_in_proportion_to_the_longest() {
             "<p class=\"note\">3.4 MB read, 6 bytes loaded.</p>",
         ],
     );
+}
+
+#[tokio::test]
+async fn what_the_run_cost_stands_where_it_was_measured() {
+    let context = context();
+    let asked = transformed(&context, "v1", "01", SPEC).await;
+    let stage = |stage: &str| {
+        json!({"stage": stage, "calls": 2, "billed_ms": 4_500, "memory_mib": 2048, "gb_seconds": 9.0,
+               "requests_get": 1_000, "requests_put": 30, "requests_delete": 0, "bytes_read": 12_000_000,
+               "bytes_written": 3_000_000})
+    };
+    let mut input = json!({"usage": {"stages": [stage("Extract"), stage("Transform")]}});
+    let meter = Meter::begin(Stage::Load, 1024, Duration::ZERO, &mut input);
+    let loaded = load(&context.clone().metered(meter.clone()), asked).await.expect("loaded").done().expect("done");
+
+    let stores = &*context.stores;
+    let json_ref = ObjectRef::new("work", &loaded.report);
+    let report: Report = store::get_json(stores, &json_ref).await.unwrap().unwrap();
+    let bill = report.cost.expect("measured");
+    assert_eq!(bill.usage.calls(), 5);
+    assert_eq!(bill.usage.transitions(), 11, "five calls, five choices and the notice");
+    let [.., own] = &bill.usage.stages[..] else { panic!("no stage") };
+    assert_eq!((own.stage, own.calls, own.memory_mib), (Stage::Load, 1, 1024));
+    let after = meter.so_far().requests();
+    let reported = bill.usage.requests();
+    // The report's own two are in it; removing what is staged, and one listing for it, come later.
+    assert_eq!(after.requests_put - reported.requests_put, 1, "{reported:?} {after:?}");
+    assert!(after.requests_delete > reported.requests_delete, "{reported:?} {after:?}");
+    assert!(own.requests.requests_get > 3 && own.requests.requests_put > 3, "{own:?}");
+
+    let page_ref = ObjectRef::new("work", loaded.report.replace(".json", ".html"));
+    let (page, _) = store::get(stores, &page_ref).await.unwrap().unwrap();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert_says(
+        &page,
+        &[
+            "<h2>Cost</h2>",
+            "<td>Extract: 4.50 s of 2048 MiB</td><td class=\"number\">9</td><td>GB-second</td>\
+             <td class=\"number\">$0.0000133</td><td class=\"number\">$0.000120</td>",
+            "<td>State transitions</td><td class=\"number\">11</td><td>transition</td>\
+             <td class=\"number\">$0.0000250</td><td class=\"number\">$0.000275</td>",
+            "list prices of us-east-1 as of 2026-",
+        ],
+    );
+    assert!(!page.contains("http"), "nothing is fetched");
 }
 
 #[tokio::test]

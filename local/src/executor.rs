@@ -1,6 +1,6 @@
 //! Runs executions of the state machine in process, with the stage libraries as its functions.
 
-use std::{collections::BTreeMap, env, path::Path, sync::Arc};
+use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -11,8 +11,9 @@ use stepwell_pipeline::{
     progress::Progress,
     request::RunRequest,
     run::short_hash,
-    stage::{Buckets, HashKey, StageContext},
+    stage::{Buckets, HashKey, Stage, StageContext},
     store::{self, ObjectRef},
+    usage::Meter,
 };
 use stepwell_statemachine::{
     Clock, ETL, Execution, ExecutionInfo, Invoke, Ports, RedriveError, StateMachine, SystemClock, TaskError,
@@ -25,6 +26,16 @@ pub const BUCKETS: [&str; 3] = ["landing", "work", "lake"];
 
 /// The variable that a function finds the key of `pii: hash` in, too.
 const HASH_KEY: &str = "PII_HASH_KEY";
+
+/// The memory in MiB that the template gives a stage's function. What a run would cost is reckoned with it, and with the
+/// time that the stage takes on this machine.
+fn memory_mib(stage: Stage) -> u64 {
+    match stage {
+        Stage::Extract => 1769,
+        Stage::Transform => 3538,
+        Stage::Load => 1024,
+    }
+}
 
 /// A deployment on this machine: buckets in a directory, functions in process.
 pub struct Executor {
@@ -100,9 +111,15 @@ struct Functions {
 #[async_trait]
 impl Invoke for Functions {
     async fn invoke(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
-        let input = payload.get("input").cloned().unwrap_or_default();
+        let mut input = payload.get("input").cloned().unwrap_or_default();
         let execution_id = payload.get("execution_id").and_then(Value::as_str).unwrap_or_default();
-        let context = &self.context.clone().of_execution(execution_id);
+        let meter = Stage::of_function(function)
+            .map(|stage| Meter::begin(stage, memory_mib(stage), Duration::ZERO, &mut input));
+        let context = self.context.clone().of_execution(execution_id);
+        let context = &match &meter {
+            Some(meter) => context.metered(meter.clone()),
+            None => context,
+        };
         let result = match function {
             "extract" => answer(async { stepwell_extract::extract(context, RunRequest::parse(&input)?).await }.await),
             "transform" => {
@@ -116,7 +133,11 @@ impl Invoke for Functions {
             }
             other => return Err(raised("Lambda.ResourceNotFoundException", &format!("there is no function {other}"))),
         };
-        result.map_err(|error| raised(error.kind().name(), &error.report()))
+        let mut output = result.map_err(|error| raised(error.kind().name(), &error.report()))?;
+        if let Some(meter) = &meter {
+            meter.end(&mut output);
+        }
+        Ok(output)
     }
 }
 
@@ -144,5 +165,21 @@ impl Notifier for Notices {
         let name = short_hash(&[&notice.subject, &notice.text]);
         let key = format!("notices/{moment}-{}-{name}.json", notice.outcome.word());
         store::put(&*self.context.stores, &ObjectRef::new(&self.context.buckets.work, key), content).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_that_of_the_template() {
+        let template = include_str!("../../infra/template.yaml");
+        for stage in Stage::ALL {
+            let (_, function) = template.split_once(&format!("\n  {stage}Function:\n")).expect("a function");
+            let (_, memory) = function.split_once("MemorySize: ").expect("its memory");
+            let (memory, _) = memory.split_once('\n').expect("a line");
+            assert_eq!(memory.trim().parse(), Ok(memory_mib(stage)), "{stage}");
+        }
     }
 }

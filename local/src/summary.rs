@@ -6,9 +6,12 @@ use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     failure::CaughtError,
+    figures::usd,
     handoff::{self, Commit, Loaded},
     manifest::Report,
+    price,
     store::{self, ObjectRef},
+    usage::Usage,
 };
 use stepwell_statemachine::{Execution, Status};
 
@@ -77,6 +80,11 @@ fn loaded(ended: &Ended) -> Option<Loaded> {
     handoff::parse(output).ok()
 }
 
+/// What the execution used, as its last stage told.
+fn usage(ended: &Ended) -> Option<Usage> {
+    handoff::parse(ended.execution.output.as_ref()?.get("usage")?).ok()
+}
+
 async fn succeeded(executor: &Executor, ended: &Ended, loaded: &Loaded) -> Result<(Value, String), CommandError> {
     let stores = executor.stores();
     let report_ref = ObjectRef::new(&executor.context().buckets.work, &loaded.report);
@@ -107,6 +115,7 @@ async fn succeeded(executor: &Executor, ended: &Ended, loaded: &Loaded) -> Resul
         "files": report.files.len(),
         "reasons": report.reasons,
         "seconds": ended.seconds,
+        "usage": usage(ended),
     });
     let mut lines = vec![format!("{} → {}", ended.key, table.display())];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
@@ -137,6 +146,9 @@ async fn succeeded(executor: &Executor, ended: &Ended, loaded: &Loaded) -> Resul
     }
     line("report", report_file.display().to_string());
     line("time", format!("{:>11.2} s", ended.seconds));
+    if let Some(usage) = usage(ended) {
+        line("cost", format!("{:>11} on AWS in {}, estimated", usd(usage.cost_usd()), price::region()));
+    }
     Ok((document, lines.join("\n")))
 }
 

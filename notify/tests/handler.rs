@@ -116,6 +116,7 @@ fn report() -> Report {
         reasons: [5, 3, 2, 1].map(reason).to_vec(),
         profile: Vec::new(),
         timings: Timings { extract: Timing::default(), transform: Timing::default(), load: Timing::default() },
+        cost: None,
         code_version: "0".into(),
     }
 }

@@ -28,6 +28,15 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", thousands(tenths / 10), tenths % 10, UNITS[unit])
 }
 
+/// An amount of US dollars with three significant figures, or cents: `$0.000213`, `$12.34`.
+pub fn usd(amount: f64) -> String {
+    let places = match amount {
+        amount if amount >= 1.0 || amount <= 0.0 => 2,
+        amount => (2 - amount.log10().floor() as i32).clamp(2, 12) as usize,
+    };
+    format!("${amount:.places$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +62,21 @@ mod tests {
         ];
         for (count, text) in cases {
             assert_eq!(bytes(count), text);
+        }
+    }
+    #[test]
+    fn dollars_have_three_figures_or_cents() {
+        let cases = [
+            (0.0, "$0.00"),
+            (0.000_213_4, "$0.000213"),
+            (0.000_000_2, "$0.000000200"),
+            (0.0999, "$0.0999"),
+            (0.5, "$0.500"),
+            (1.0, "$1.00"),
+            (12.345, "$12.35"),
+        ];
+        for (amount, text) in cases {
+            assert_eq!(usd(amount), text);
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod notice;
 pub mod order;
+pub mod price;
 pub mod progress;
 pub mod queue;
 pub mod reject;
@@ -24,5 +25,6 @@ pub mod spec;
 pub mod stage;
 pub mod staging;
 pub mod store;
+pub mod usage;
 
 pub use error::{ErrorKind, StageError};

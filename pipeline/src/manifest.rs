@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     handoff::Commit,
     lineage::{ColumnLineage, TableColumn},
+    price::Bill,
     reject::ReasonCount,
     run::Run,
 };
@@ -275,6 +276,9 @@ pub struct Report {
     pub profile: Vec<ColumnProfile>,
     /// When each stage did its work.
     pub timings: Timings,
+    /// What the run cost until this report was written; absent where nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Bill>,
     /// The code that did it.
     pub code_version: String,
 }

@@ -9,6 +9,7 @@ use crate::{
     metrics::{Measured, Metric, Metrics, Subject, Unmeasured},
     progress::Progress,
     store::Stores,
+    usage::Meter,
 };
 
 /// A stage of a run, named as its state in the state machine.
@@ -33,6 +34,12 @@ impl Stage {
             Stage::Transform => "Transform",
             Stage::Load => "Load",
         }
+    }
+
+    /// The stage that a function serves, which is called as the stage is, in small letters; none for `trigger` and
+    /// `notify`.
+    pub fn of_function(function: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name().eq_ignore_ascii_case(function))
     }
 }
 
@@ -74,6 +81,8 @@ pub struct StageContext {
     pub lineage: Option<Lineage>,
     /// The ARN of the execution that the work belongs to, where it belongs to one.
     pub execution_id: Option<String>,
+    /// What the run used so far, where it is measured.
+    pub meter: Option<Meter>,
     /// The time of day. What a stage writes hangs on it in nothing but timings.
     pub now: fn() -> SystemTime,
 }
@@ -91,6 +100,7 @@ impl StageContext {
             hash_key: None,
             lineage: None,
             execution_id: None,
+            meter: None,
             now: SystemTime::now,
         }
     }
@@ -110,6 +120,12 @@ impl StageContext {
     #[must_use]
     pub fn of_execution(self, execution_id: &str) -> Self {
         Self { execution_id: Some(execution_id.to_owned()), ..self }
+    }
+
+    /// The context of a call that is measured.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { stores: meter.stores(self.stores), meter: Some(meter), ..self }
     }
 }
 

@@ -5,11 +5,13 @@ use std::{
 
 use lambda_runtime::LambdaEvent;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stepwell_pipeline::{
     ErrorKind, StageError,
     metrics::{Metrics, Unmeasured},
     request::RunRequest,
+    stage::Stage,
+    usage::Meter,
 };
 use tokio::task::{JoinError, JoinSet};
 use tracing::{Instrument, Span, error, field, info_span, warn};
@@ -33,14 +35,14 @@ fn checkpoint_after(budget: Duration) -> Duration {
     budget * 4 / 5
 }
 
-/// Handles one event.
+/// Handles one event. `start` is what the process took to start, where this is its first call.
 pub(super) async fn invoke<P, H, F, T, E>(
     function: &'static str,
     event: LambdaEvent<Value>,
-    budget: Option<Duration>,
+    (budget, start): (Option<Duration>, Duration),
     (ports, stack): (P, Option<Arc<str>>),
     handler: Arc<H>,
-) -> Result<T, Raised>
+) -> Result<Value, Raised>
 where
     P: FunctionPorts,
     H: Fn(P, Value) -> F + Send + Sync + 'static,
@@ -59,7 +61,10 @@ where
     );
     log::begin_call(&span);
     let handled = match P::open(event.payload) {
-        Ok(call) => {
+        Ok(mut call) => {
+            let memory_mib = u64::try_from(event.context.env_config.memory).unwrap_or_default();
+            let meter =
+                Stage::of_function(function).map(|stage| Meter::begin(stage, memory_mib, start, &mut call.input));
             let run_id = run_id(&call.input);
             span.record("execution_id", call.execution_id.as_deref());
             span.record("run_id", run_id.as_deref());
@@ -79,8 +84,18 @@ where
                 Some(budget) => ports.until(Instant::now() + checkpoint_after(budget)),
                 None => ports,
             };
+            let ports = match &meter {
+                Some(meter) => ports.metered(meter.clone()),
+                None => ports,
+            };
             let work = async move { handler(ports, call.input).await.map_err(Into::into) };
-            within(budget, work.instrument(span.clone())).await
+            within(budget, work.instrument(span.clone())).await.map(|output| {
+                let mut output = json!(output);
+                if let Some(meter) = &meter {
+                    meter.end(&mut output);
+                }
+                output
+            })
         }
         Err(error) => Err(error.into()),
     };

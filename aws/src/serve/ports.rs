@@ -4,7 +4,7 @@ use aws_config::SdkConfig;
 use serde_json::Value;
 use stepwell_pipeline::{
     ErrorKind, StageError, link::Links, metrics::Metrics, notice::Notifier, progress::Unwatched, queue::Queue,
-    stage::StageContext,
+    stage::StageContext, usage::Meter,
 };
 
 use super::CallIds;
@@ -44,6 +44,12 @@ pub trait FunctionPorts: Clone + Send + Sync + 'static {
     /// The ports for a call that should come to an end, or to a checkpoint, by a moment.
     #[must_use]
     fn until(self, _moment: Instant) -> Self {
+        self
+    }
+
+    /// The ports for a call of a stage that is measured.
+    #[must_use]
+    fn metered(self, _meter: Meter) -> Self {
         self
     }
 
@@ -90,6 +96,10 @@ impl FunctionPorts for StageContext {
 
     fn until(self, moment: Instant) -> Self {
         StageContext::until(self, moment)
+    }
+
+    fn metered(self, meter: Meter) -> Self {
+        StageContext::metered(self, meter)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `report.html`: what a person would rather look at. One page with everything in it, nothing fetched.
 
+mod cost;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use stepwell_pipeline::{
     figures::{bytes, thousands},
@@ -38,6 +40,7 @@ pub(super) fn page(report: &Report) -> String {
                     @if !report.reasons.is_empty() { section { h2 { "Rejects" } (reasons(report)) } }
                     section { h2 { "Columns" } (columns(report)) }
                     section { h2 { "Time" } (timings(report)) }
+                    @if let Some(bill) = &report.cost { section { h2 { "Cost" } (cost::cost(bill)) } }
                     section { h2 { "Files" } (files(report)) }
                     @if let Some(batch) = &report.batch { section { h2 { "Members" } (members(batch)) } }
                 }

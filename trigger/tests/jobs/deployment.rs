@@ -231,6 +231,7 @@ impl Deployment {
             reasons: Vec::new(),
             profile: Vec::new(),
             timings: Timings { extract: none, transform: none, load: none },
+            cost: None,
             code_version: "0".into(),
         };
         store::put_json(&self.stores, &ObjectRef::new("work", &loaded.report), &report).await.unwrap();
