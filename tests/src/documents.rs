@@ -112,9 +112,8 @@ impl Session {
         let mut script = self.prelude.clone();
         for block in blocks {
             let Block { document, line, commands, .. } = block;
-            let commands = self.placeholders.iter().fold(commands.clone(), |text, (name, value)| {
-                text.replace(name, value)
-            });
+            let commands =
+                self.placeholders.iter().fold(commands.clone(), |text, (name, value)| text.replace(name, value));
             script.push_str(&format!("at='{document}:{line}'; echo \"== $at\"\n{commands}"));
         }
         let path = format!("{}:{}", python::argument(&python::folder()), python::argument(&workspace::binaries()));
