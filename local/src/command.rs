@@ -12,7 +12,7 @@ mod replay;
 mod run;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::LazyLock};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -20,10 +20,19 @@ pub(crate) use self::run::carry_out;
 
 /// Runs ETL pipelines on this machine, through the same state machine and stages as on AWS.
 #[derive(Debug, Parser)]
-#[command(name = "stepwell", version, after_help = "Exit codes: 0 done, 1 a run failed, 2 bad usage or a wrong spec.")]
+#[command(name = "stepwell", version = version(), after_help = "Exit codes: 0 done, 1 a run failed, 2 bad usage or a wrong spec.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// The version, and the commit where the build was told it: see docs/releasing.md.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("STEPWELL_COMMIT") {
+        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    &VERSION
 }
 
 #[derive(Debug, Subcommand)]

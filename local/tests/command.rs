@@ -9,6 +9,9 @@ use std::{
 
 use serde_json::Value;
 
+/// A folder that has neither specs nor definitions in it.
+const EMPTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/flights");
 
 /// A folder of its own for one test, removed at the test's end.
@@ -128,6 +131,38 @@ fn what_is_asked_wrongly_ends_in_2_and_says_what_is_right() {
     }
     assert_eq!(folder.stepwell(&["check", spec]).code, 0);
     assert_eq!(folder.stepwell(&["--help"]).code, 0);
+}
+
+#[test]
+fn definitions_of_state_machines_are_checked_too() {
+    let folder = Folder::new("machines");
+    let machine = r#"{ "StartAt": "A", "States": { "A": { "Type": "Pass", "Next": "B" } } }"#;
+    folder.file("wrong.asl.json", machine);
+    let answer = folder.stepwell(&["check", "wrong.asl.json"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(answer.err.contains("wrong.asl.json:1:63: error[unknown-state]: state `A`: goes on to"), "{answer:?}");
+    assert!(answer.err.contains("    do:  correct the name, or add the state\n"), "{answer:?}");
+
+    folder.file("people.yaml", PEOPLE);
+    folder.file("compose.yaml", "services: {}\n");
+    folder.file("notes.json", "[]");
+    let answer = folder.stepwell(&["check", ".", "--json"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    let document: Value = serde_json::from_str(&answer.out).expect("JSON");
+    let files: Vec<_> = document["files"].as_array().expect("files").iter().map(|file| &file["file"]).collect();
+    assert_eq!(files, ["./people.yaml", "./wrong.asl.json"]);
+    assert_eq!(document["files"][0]["findings"], Value::Array(Vec::new()));
+    let finding = &document["files"][1]["findings"][0];
+    assert_eq!((&finding["rule"], &finding["line"]), (&"unknown-state".into(), &1.into()));
+
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../statemachine");
+    let answer = folder.stepwell(&["check", shipped]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert!(answer.out.ends_with("etl.asl.json: the state machine is valid: nothing is found\n"), "{answer:?}");
+
+    let answer = folder.stepwell(&["check", EMPTY]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(answer.err.contains("has no spec and no definition of a state machine in it"), "{answer:?}");
 }
 
 #[test]

@@ -267,9 +267,13 @@ fn check_rule(state: &State<'_>, rule: &Node, top: bool, report: &mut Report) {
             let inner = if name == "Not" { std::slice::from_ref(&field.value) } else { field.value.items() };
             inner.iter().for_each(|rule| check_rule(state, rule, false, report));
         } else if name != "Variable" && !around.contains(&name) && !is_comparison(name) {
-            let known = COMPARISONS.iter().copied().chain(["Variable", "And", "Or", "Not", "Next"]);
-            let hint = meant(name, known);
-            report.state("unknown-field", state, field.at, format!("there is no comparison `{name}`{hint}"));
+            let message = if name == "Next" {
+                "only the outermost rule has a `Next`".to_owned()
+            } else {
+                let known = COMPARISONS.iter().copied().chain(["Variable", "And", "Or", "Not", "Next"]);
+                format!("there is no comparison `{name}`{}", meant(name, known))
+            };
+            report.state("unknown-field", state, field.at, message);
         }
     }
     let tests = rule.fields().iter().filter(|field| is_comparison(&field.name)).count();

@@ -133,6 +133,8 @@ impl<'a> Texts<'_, '_, 'a> {
         for field in node.fields() {
             if field.name.ends_with(".$") {
                 self.path(&field.name, &field.value, true);
+            } else if field.name.ends_with("Path") {
+                // Fields of an ItemReader or ItemBatcher that are paths as they stand.
             } else if let Some(text) = field.value.text() {
                 let path = text == "$" || text.starts_with("$.") || text.starts_with("$$.");
                 if path || FUNCTIONS.iter().any(|name| text.starts_with(&format!("{name}("))) {
