@@ -9,3 +9,4 @@ mod progress;
 mod records;
 mod serve;
 mod summary;
+mod up;
