@@ -7,10 +7,12 @@ mod check;
 mod deployed;
 #[cfg(feature = "aws")]
 mod dlq;
+mod down;
 mod infer;
 mod replay;
 mod run;
 mod serve;
+mod up;
 
 use std::{path::PathBuf, process::ExitCode, sync::LazyLock};
 
@@ -54,6 +56,10 @@ enum Command {
     Dlq(dlq::DlqCommand),
     /// Watches a landing folder and runs what arrives, and takes jobs over HTTP.
     Serve(serve::ServeArguments),
+    /// Builds the functions and deploys them with the template on ministack, on this machine.
+    Up(up::UpArguments),
+    /// Ends what `up` started, and removes everything that it made.
+    Down(down::DownArguments),
     /// Prints the OpenAPI document of the jobs API.
     Openapi,
     /// Prints the JSON Schema of pipeline specs, for editors.
@@ -107,6 +113,8 @@ impl Arguments {
             #[cfg(feature = "aws")]
             Command::Dlq(command) => dlq::dlq(command).await,
             Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Up(arguments) => up::up(arguments).await,
+            Command::Down(arguments) => down::down(&arguments),
             Command::Openapi => {
                 println!("{:#}", stepwell_trigger::openapi());
                 Ok(ExitCode::SUCCESS)

@@ -10,3 +10,4 @@ mod progress;
 mod records;
 mod serve;
 mod summary;
+mod up;

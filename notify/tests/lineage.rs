@@ -97,6 +97,7 @@ async fn loaded(context: &StageContext, commit: Commit, generation: u64) -> Valu
         reasons: Vec::new(),
         profile: Vec::new(),
         timings: Timings { extract: moment(1000), transform: moment(2000), load: moment(3000) },
+        cost: None,
         code_version: "0".into(),
     };
     let source = ColumnSource {

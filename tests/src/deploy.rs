@@ -11,7 +11,7 @@ use crate::{
     deployment::Deployment,
     fault_proxy::FaultProxy,
     lambda_host::{Function, LambdaHost},
-    ministack::{ARTIFACTS, Ministack},
+    ministack::Ministack,
     moto::Moto,
     notices::Inbox,
     workspace,
@@ -142,7 +142,7 @@ pub async fn stack(ministack: &Arc<Ministack>, stack: &str, template: &str, para
     for name in FUNCTIONS {
         arns.insert(name, functions[name]["FunctionArn"].as_str().expect("a function has an ARN").to_owned());
     }
-    arns.insert("notify", create_mute_function(&endpoint, stack, &functions["notify"]).await);
+    arns.insert("notify", create_mute_function(&endpoint, stack, &functions["notify"], template).await);
     let mute_state_machine = create_state_machine(&sfn, &format!("{stack}-mute"), &arns).await;
 
     let events_queue = Some(output("EventsQueueUrl"));
@@ -184,7 +184,9 @@ pub async fn stack_functions(endpoint: &Endpoint, stack: &str) -> BTreeMap<&'sta
 }
 
 // The stack's notify function again, but for its topic.
-async fn create_mute_function(endpoint: &Endpoint, stack: &str, notify: &Value) -> String {
+async fn create_mute_function(endpoint: &Endpoint, stack: &str, notify: &Value, template: &str) -> String {
+    let template: Value = serde_json::from_str(template).expect("a packaged template is JSON");
+    let code = &template["Resources"]["NotifyFunction"]["Properties"]["CodeUri"];
     let mut variables = notify["Environment"]["Variables"].clone();
     variables["TOPIC_ARN"] = NO_TOPIC.into();
     let function = json!({
@@ -194,7 +196,7 @@ async fn create_mute_function(endpoint: &Endpoint, stack: &str, notify: &Value) 
         "Role": notify["Role"],
         "Timeout": notify["Timeout"],
         "Environment": {"Variables": variables},
-        "Code": {"S3Bucket": ARTIFACTS, "S3Key": "notify.zip"},
+        "Code": {"S3Bucket": code["Bucket"], "S3Key": code["Key"]},
     });
     let created = endpoint.rest("lambda", Method::POST, "/2015-03-31/functions", &function).await;
     created["FunctionArn"].as_str().expect("a function has an ARN").to_owned()

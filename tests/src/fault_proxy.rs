@@ -10,10 +10,7 @@ use std::{
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 
-use crate::{
-    http::{self, Body, Cut},
-    range,
-};
+use crate::http::{self, Body, Cut};
 
 /// What a request gets instead of the store's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +68,6 @@ struct Shared {
     behind: SocketAddr,
     rules: Mutex<Vec<Rule>>,
     passed: Mutex<Vec<Passed>>,
-    mended_ranges: AtomicUsize,
     strike: Mutex<Option<Strike>>,
     requests: AtomicUsize,
     process: AtomicU32,
@@ -85,7 +81,6 @@ impl FaultProxy {
             behind,
             rules: Mutex::default(),
             passed: Mutex::default(),
-            mended_ranges: AtomicUsize::new(0),
             strike: Mutex::default(),
             requests: AtomicUsize::new(0),
             process: AtomicU32::new(0),
@@ -131,11 +126,6 @@ impl FaultProxy {
         self.shared.rules.lock().unwrap().iter().filter(|rule| rule.path == path).map(|rule| rule.times).sum()
     }
 
-    /// How many answers were mended that ignored the range they were asked for.
-    pub fn mended_ranges(&self) -> usize {
-        self.shared.mended_ranges.load(Ordering::Relaxed)
-    }
-
     /// The requests so far whose decoded path contains the text.
     pub fn passed(&self, path: &str) -> Vec<Passed> {
         let passed = self.shared.passed.lock().unwrap();
@@ -154,18 +144,6 @@ impl Shared {
         Some(rule.fault)
     }
 
-    async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
-        let range = range::asked_of_version(&request);
-        let answer = http::forward(request, self.behind).await?;
-        match range {
-            Some(range) if answer.status() == StatusCode::OK => {
-                self.mended_ranges.fetch_add(1, Ordering::Relaxed);
-                range::mend(answer, &range).await
-            }
-            _ => Ok(answer),
-        }
-    }
-
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let method = request.method().clone();
         let path = http::decoded(request.uri().path());
@@ -175,12 +153,12 @@ impl Shared {
             _ if struck.is_some() => {
                 if struck.is_some_and(|strike| strike.is_done) {
                     // What it answers is of no interest: nobody is left to read it.
-                    let _ = self.pass(request).await;
+                    let _ = http::forward(request, self.behind).await;
                 }
                 kill(self.process.load(Ordering::Relaxed));
                 Err(Cut)
             }
-            None => self.pass(request).await,
+            None => http::forward(request, self.behind).await,
             Some(Fault::Cut) => Err(Cut),
             Some(Fault::Error(status, code)) => Ok(s3_error(status, code, &method)),
         };

@@ -4,15 +4,13 @@ use std::{convert::Infallible, fmt, future::Future, net::SocketAddr, sync::LazyL
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, body::Incoming, header, server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Request, Response, StatusCode, Uri, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use percent_encoding::percent_decode_str;
+pub use stepwell_sandbox::http::send;
 use tokio::net::TcpListener;
 
 pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
@@ -93,25 +91,4 @@ pub(crate) async fn forward(mut request: Request<Incoming>, to: SocketAddr) -> R
         Ok(response) => Ok(response.map(BodyExt::boxed)),
         Err(_) => Err(Cut),
     }
-}
-
-/// Sends a request and reads the whole answer.
-///
-/// # Errors
-/// The text of what went wrong below HTTP.
-pub async fn send(
-    method: Method,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: impl Into<Bytes>,
-) -> Result<(StatusCode, HeaderMap, Bytes), String> {
-    let mut request = Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let request = request.body(full(body)).map_err(|error| error.to_string())?;
-    let response = CLIENT.request(request).await.map_err(|error| error.to_string())?;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-    Ok((parts.status, parts.headers, body))
 }

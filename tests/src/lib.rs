@@ -29,7 +29,6 @@ pub mod moto;
 pub mod notices;
 mod process;
 pub mod python;
-mod range;
 pub mod suite;
 pub mod ways;
 pub mod workspace;

@@ -5,9 +5,11 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::json;
 
+use stepwell_sandbox::ministack::{free_port, tail};
+
 use crate::{
     api::{ACCOUNT, Endpoint, REGION},
-    process::{Supervised, free_port, tail},
+    process::Supervised,
     python, until,
 };
 
@@ -22,7 +24,7 @@ pub struct Moto {
 impl Moto {
     /// The port to give to [`Moto::start`].
     pub fn choose_address() -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], free_port()))
+        SocketAddr::from(([127, 0, 0, 1], free_port().expect("127.0.0.1 has a free port")))
     }
 
     /// Starts a server that finds Lambda on the given port, and waits until it answers.

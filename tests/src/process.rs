@@ -1,7 +1,7 @@
 //! Child processes that end with the process that started them, however it ends.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
@@ -57,17 +57,4 @@ impl Drop for Supervised {
         // The watcher's signal cannot be refused, so this returns; and there is nobody to tell of an error.
         let _ = self.child.wait();
     }
-}
-
-/// The last lines of a log, for messages.
-pub(crate) fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(30)..].join("\n")
-}
-
-/// A port on 127.0.0.1 that was free a moment ago, for programs that cannot choose one themselves.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("127.0.0.1 has a free port");
-    listener.local_addr().expect("a listener has an address").port()
 }

@@ -1,42 +1,44 @@
 //! Virtual environments of the tests: each installed once into the target folder, from its list of requirements.
 
 use std::{
-    env,
-    fs::{self, File},
+    fs::File,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
-    time::Instant,
 };
 
-use stepwell_pipeline::run::digest;
+use stepwell_sandbox::environment::{self, Environment};
 
 use crate::workspace;
 
 /// A virtual environment in the target folder.
 #[derive(Debug)]
-pub struct Environment {
+pub struct Installed {
     requirements: &'static str,
     folder: &'static str,
     takes: &'static str,
-    installed: OnceLock<PathBuf>,
+    environment: OnceLock<Environment>,
 }
 
 /// Engines and linters that tests of runs need.
-pub static TESTS: Environment = Environment::new("tests/requirements.txt", "venv", "about a minute");
+pub static TESTS: Installed = Installed::new("tests/requirements.txt", "venv", "about a minute");
 
 /// What checks the template; apart, since it is ten times as large and nothing else needs it.
-pub static INFRA: Environment =
-    Environment::new("infra/check/requirements.txt", "venv-infra", "1 to 2 minutes, 1.2 GB");
+pub static INFRA: Installed = Installed::new("infra/check/requirements.txt", "venv-infra", "1 to 2 minutes, 1.2 GB");
 
-impl Environment {
+impl Installed {
     const fn new(requirements: &'static str, folder: &'static str, takes: &'static str) -> Self {
-        Self { requirements, folder, takes, installed: OnceLock::new() }
+        Self { requirements, folder, takes, environment: OnceLock::new() }
+    }
+
+    /// The environment, installed by the first who asks.
+    pub fn environment(&self) -> &Environment {
+        self.environment.get_or_init(|| self.install())
     }
 
     /// A program of the environment.
     pub fn program(&self, name: &str) -> PathBuf {
-        self.installed.get_or_init(|| self.install()).join("bin").join(name)
+        self.environment().program(name)
     }
 
     /// Runs a program of the environment to its end and returns what it printed; panics if it fails.
@@ -54,29 +56,15 @@ impl Environment {
         text
     }
 
-    fn install(&self) -> PathBuf {
+    fn install(&self) -> Environment {
         let requirements = workspace::root().join(self.requirements);
-        let wanted = digest(&fs::read(&requirements).expect("the requirements can be read"));
         let folder = workspace::target().join(self.folder);
-        let marker = folder.join("installed");
-
         let lock = File::create(folder.with_extension("lock")).expect("the lock file can be made");
         lock.lock().expect("the lock can be waited for");
-        if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
-            return folder;
+        if !environment::is_installed(&folder, &requirements).expect("the requirements can be read") {
+            eprintln!("installing {} into {} (once, {})", self.requirements, folder.display(), self.takes);
         }
-        if folder.exists() {
-            fs::remove_dir_all(&folder).expect("an outdated environment goes away");
-        }
-        let python = env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let started = Instant::now();
-        eprintln!("installing {} into {} (once, {})", self.requirements, folder.display(), self.takes);
-        step(Command::new(&python).args(["-m", "venv"]).arg(&folder), &python);
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-        step(Command::new(folder.join("bin/python")).args(pip).arg(&requirements), "pip");
-        fs::write(&marker, wanted).expect("the marker can be written");
-        eprintln!("installed in {:.0} s", started.elapsed().as_secs_f64());
-        folder
+        environment::install(&folder, &requirements, &environment::python()).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
@@ -93,11 +81,6 @@ pub fn folder() -> PathBuf {
 /// Runs a program of [`TESTS`] to its end and returns what it printed; panics if it fails.
 pub fn run(name: &str, arguments: &[&str]) -> String {
     TESTS.run(name, arguments)
-}
-
-fn step(command: &mut Command, name: &str) {
-    let status = command.status().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-    assert!(status.success(), "{name} failed with {status}");
 }
 
 /// The path as an argument.
