@@ -40,6 +40,7 @@ async fn every_shape_is_understood_in_every_wrapping() {
         pipeline: Some("one".into()),
         reason: Some("ObjectCreated:Put".into()),
         trace_header: None,
+        more: false,
     };
     let by_bridge = RunRequest {
         bucket: "amzn-s3-demo-bucket1".into(),
@@ -51,6 +52,7 @@ async fn every_shape_is_understood_in_every_wrapping() {
         pipeline: Some("one".into()),
         reason: Some("PutObject".into()),
         trace_header: None,
+        more: false,
     };
     for (event, expected) in [(versioned, request), (fixture(include_str!("../fixtures/eventbridge.json")), by_bridge)]
     {
