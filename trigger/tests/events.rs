@@ -132,6 +132,7 @@ async fn a_notification_starts_its_pipeline_with_all_that_it_tells() {
         reason: Some("ObjectCreated:Put".into()),
         version: None,
         trace_header: None,
+        more: false,
     };
     assert_eq!(output.expect("started"), json!({"executions": [execution_name("one", &expected)]}));
     assert_eq!(executions.requests(), [expected]);
@@ -151,6 +152,7 @@ async fn an_event_of_eventbridge_starts_its_pipeline_with_all_that_it_tells() {
         pipeline: Some("one".into()),
         reason: Some("PutObject".into()),
         trace_header: None,
+        more: false,
     };
     assert_eq!(executions.requests(), [expected]);
 }

@@ -213,6 +213,7 @@ impl Deployment {
             batch: None,
             table: "s3://lake/all/".into(),
             commit: Commit::Committed,
+            generation: 1,
             records_read: 5,
             records_rejected: 1,
             records_in: 4,
