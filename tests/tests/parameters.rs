@@ -46,8 +46,10 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     })
 });
 
-async fn stack(name: &str, parameters: &[(&str, &str)]) -> Deployment {
-    deploy::stack(&ENGINE.ministack, name, &ENGINE.template, parameters).await
+impl Engine {
+    async fn stack(&self, name: &str, parameters: &[(&str, &str)]) -> Deployment {
+        deploy::stack(&self.ministack, name, &self.template, parameters).await
+    }
 }
 
 /// The inline policies of a stack's roles that choices add, by the role's name in the template.
@@ -138,8 +140,9 @@ async fn assert_loads(deployment: &Deployment) {
 
 #[test]
 fn without_choices_no_role_has_a_right_more() {
+    let engine = &*ENGINE;
     block_on(async {
-        let deployment = stack("plain", &[]).await;
+        let deployment = engine.stack("plain", &[]).await;
         assert_eq!(added_policies(&deployment.endpoint, "plain").await, policies(&[]));
         assert_eq!(keys(&deployment, "plain").await, vec![Value::Null; 6]);
         let aliased = |arn: &String| arn.ends_with(":live");
@@ -151,9 +154,10 @@ fn without_choices_no_role_has_a_right_more() {
 
 #[test]
 fn a_key_encrypts_what_is_kept() {
+    let engine = &*ENGINE;
     block_on(async {
-        let deployment = stack("keyed", &[("KmsKeyArn", &ENGINE.key)]).await;
-        assert_eq!(keys(&deployment, "keyed").await, vec![Value::from(ENGINE.key.as_str()); 6]);
+        let deployment = engine.stack("keyed", &[("KmsKeyArn", &engine.key)]).await;
+        assert_eq!(keys(&deployment, "keyed").await, vec![Value::from(engine.key.as_str()); 6]);
         let objects: &[&str] = &["use-key-for-objects"];
         let expected = policies(&[
             ("ExtractRole", objects),
@@ -169,8 +173,9 @@ fn a_key_encrypts_what_is_kept() {
 
 #[test]
 fn functions_in_a_vpc_may_use_its_network() {
+    let engine = &*ENGINE;
     block_on(async {
-        let deployment = stack("netted", &VPC).await;
+        let deployment = engine.stack("netted", &VPC).await;
         let network: &[&str] = &["use-network"];
         let expected = policies(&FUNCTION_ROLES.map(|role| (role, network)));
         assert_eq!(added_policies(&deployment.endpoint, "netted").await, expected);
@@ -180,8 +185,9 @@ fn functions_in_a_vpc_may_use_its_network() {
 /// ministack keeps no lock, so that nothing more than the deployment is seen.
 #[test]
 fn a_locked_landing_bucket_deploys() {
+    let engine = &*ENGINE;
     block_on(async {
-        let deployment = stack("locked", &[LOCK]).await;
+        let deployment = engine.stack("locked", &[LOCK]).await;
         assert_eq!(added_policies(&deployment.endpoint, "locked").await, policies(&[]));
     });
 }
@@ -189,8 +195,9 @@ fn a_locked_landing_bucket_deploys() {
 /// Everything that calls a function goes by its alias, which CodeDeploy moves on AWS. ministack has no CodeDeploy.
 #[test]
 fn gradually_deployed_functions_are_called_by_their_aliases() {
+    let engine = &*ENGINE;
     block_on(async {
-        let deployment = stack("gradual", &GRADUAL).await;
+        let deployment = engine.stack("gradual", &GRADUAL).await;
         let called = called_functions(&deployment, "gradual").await;
         assert!(called.iter().all(|arn| arn.ends_with(":live")), "{called:?}");
         let expected = policies(&[("EtlRole", &["invoke-aliases"])]);
@@ -200,17 +207,18 @@ fn gradually_deployed_functions_are_called_by_their_aliases() {
 
 #[test]
 fn all_choices_together_deploy_and_load() {
+    let engine = &*ENGINE;
     block_on(async {
         let mut parameters = vec![
-            ("KmsKeyArn", ENGINE.key.as_str()),
-            ("StreamArn", &ENGINE.stream),
+            ("KmsKeyArn", engine.key.as_str()),
+            ("StreamArn", &engine.stream),
             ("NotifyEmail", "somebody@example.com"),
             ("LogRetentionDays", "90"),
             ("RunningMax", "5"),
             LOCK,
         ];
         parameters.extend(VPC.into_iter().chain(GRADUAL));
-        let deployment = stack("every", &parameters).await;
+        let deployment = engine.stack("every", &parameters).await;
         let kept: Vec<_> = log_groups(&deployment.endpoint, "every").await;
         assert!(kept.iter().all(|group| group["retentionInDays"] == 90), "{kept:?}");
         assert_loads(&deployment).await;
@@ -235,9 +243,10 @@ fn wrong_parameters_are_refused_with_the_reason() {
         (&[("NotifyEmail", "somebody")], "must be one address"),
         (&[("StreamArn", "records")], "must be the ARN of a Kinesis data stream"),
     ];
+    let engine = &*ENGINE;
     block_on(async {
         for (parameters, reason) in cases {
-            let refusal = ENGINE.ministack.refusal(&ENGINE.template, parameters).await;
+            let refusal = engine.ministack.refusal(&engine.template, parameters).await;
             assert!(refusal.contains(reason), "{parameters:?}: {refusal}");
         }
     });
