@@ -131,11 +131,15 @@ fn without_a_stack_there_are_no_metrics() {
     assert_eq!(lines[0].1.get("trace_id"), None);
 }
 
+fn fail() {
+    panic!("in a thread")
+}
+
 #[test]
 fn a_panic_in_another_thread_is_a_line_of_its_call() {
     if is_function() {
         serve("extract", |_: StageContext, input: Value| async move {
-            let panicking = std::thread::spawn(|| panic!("in a thread"));
+            let panicking = std::thread::spawn(fail);
             Ok::<_, StageError>(json!({"input": input, "is_panic": panicking.join().is_err()}))
         });
         std::process::exit(1);

@@ -86,7 +86,9 @@ impl<'a> Router<'a> {
                 continue;
             }
             match arrivals::note(ports, &pipeline, every).await {
-                Ok(()) => drop(self.noted.insert(pipeline)),
+                Ok(()) => {
+                    self.noted.insert(pipeline);
+                }
                 Err(error) if error.kind().is_transient() => failures.push(Some(&pipeline), error),
                 // The upload itself is well; an alarm too many does less harm than a dead letter that helps nobody.
                 Err(error) => warn!(pipeline, error = error.report(), "cannot note that an upload came"),
