@@ -157,11 +157,11 @@ fn events_of_whole_runs_fit_the_published_schemas() {
     tells_no_personal_data(&deployment.events_folder());
 
     // The same key again with other bytes: its files replace the earlier.
-    let (_, events) = deployment.run(ORDERS, "one.csv", &CSV.replace("9,b,30", "9,b,31"));
+    let (replacing, events) = deployment.run(ORDERS, "one.csv", &CSV.replace("9,b,30", "9,b,31"));
     let output = &events["COMPLETE"]["outputs"][0];
     assert_eq!(output["facets"]["lifecycleStateChange"]["lifecycleStateChange"], "OVERWRITE");
-    // And again without a change: the events of that execution say the same of the run.
-    let (run, events) = deployment.run(ORDERS, "one.csv", &CSV.replace("9,b,30", "9,b,31"));
+    // Another execution of the same run changes nothing, and says the same of it.
+    let (run, events) = deployment.events_of(|| deployment.stepwell(&["replay", text(&replacing["run"])]));
     assert_eq!(run["commit"], "already_committed", "{run:#}");
     assert_eq!(types(&events), ["COMPLETE", "START"]);
     let output = &events["COMPLETE"]["outputs"][0];
@@ -220,6 +220,56 @@ fn events_of_whole_runs_fit_the_published_schemas() {
     assert!(facets.trim_end_matches(" facets").parse::<usize>().expect("a number") > 200, "{checked}");
     println!("{checked}");
     tells_no_personal_data(&deployment.events_folder());
+}
+
+#[test]
+fn the_check_sees_what_does_not_fit() {
+    let deployment = Deployment::new("lineage-faults");
+    let (_, events) = deployment.run(ORDERS, "one.csv", CSV);
+    let whole = &events["COMPLETE"];
+    let script = workspace::root().join("tests/python/openlineage_check.py");
+    let input = "/outputs/0/facets/columnLineage/fields/id/inputFields/0";
+    let metrics = "/inputs/0/inputFacets/dataQualityMetrics";
+    let faults: [(&str, &str, Option<Value>, &str); 14] = [
+        ("", "eventTime", None, "eventTime is missing"),
+        ("", "eventTime", Some("yesterday".into()), "event.eventTime: "),
+        ("", "eventType", Some("DONE".into()), "'DONE' is no EventType"),
+        ("", "producer", None, "producer is missing"),
+        (
+            "",
+            "schemaURL",
+            Some("https://openlineage.io/spec/9-9-9/OpenLineage.json".into()),
+            "9-9-9/OpenLineage.json is not",
+        ),
+        ("/run", "runId", Some("7".into()), "event.run.runId: "),
+        ("/job", "jobName", Some("x".into()), "Job has no field jobName"),
+        (metrics, "rowCount", Some("2".into()), "'2' is no <class 'int'>"),
+        (metrics, "columnMetrics", None, "columnMetrics is missing"),
+        (metrics, "_schemaURL", Some("https://openlineage.io/spec/facets/9-9-9/X.json".into()), "nobody publishes"),
+        (
+            "/inputs/0/facets",
+            "dataQualityMetrics",
+            Some(whole.pointer(metrics).expect("a facet").clone()),
+            "does not stand here",
+        ),
+        (input, "field", None, "field is missing"),
+        (&format!("{input}/transformations/0"), "masking", Some("no".into()), "'no' is no <class 'bool'>"),
+        (&format!("{input}/transformations/0"), "subtype", Some("COPY".into()), "'COPY' is none of"),
+    ];
+    for (index, (pointer, field, value, complaint)) in faults.into_iter().enumerate() {
+        let mut event = whole.clone();
+        let object = event.pointer_mut(pointer).and_then(Value::as_object_mut).expect("an object");
+        match value {
+            Some(value) => _ = object.insert(field.to_owned(), value),
+            None => _ = object.remove(field),
+        }
+        let folder = deployment.folder.join(format!("fault-{index}"));
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("COMPLETE.json"), event.to_string()).expect("a file");
+        let checked = Command::new(python::program("python")).args([&script, &folder]).output().expect("python starts");
+        let said = String::from_utf8_lossy(&checked.stdout);
+        assert!(!checked.status.success() && said.contains(complaint), "{pointer} {field}: {said}");
+    }
 }
 
 fn tells_of_the_run(events: &Events, run: &Value) {

@@ -12,7 +12,7 @@ use crate::{
     support::{context, manifest, transformed},
 };
 
-const SPEC: &str = "pipeline: trips\nsource: { match: \"in/*.csv\" }\nschema:\n  - { name: id, type: int64 }\n  \
+const SPEC: &str = "pipeline: trips\nsource: { match: \"in/*.ndjson\" }\nschema:\n  - { name: id, type: int64 }\n  \
                     - { name: a, type: int64 }\n  - { name: b, type: int64 }\n  - { name: kind, type: string }\n  \
                     - { name: tags, type: list<string> }\n  - { name: mail, type: string, pii: hash }\n  \
                     - { name: phone, type: string, pii: redact }\n  - { name: gone, type: string, pii: drop }\n\

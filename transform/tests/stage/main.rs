@@ -3,6 +3,7 @@
 
 mod arrangement;
 mod checking;
+mod influence;
 mod lineage;
 mod references;
 mod rounds;
