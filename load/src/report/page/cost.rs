@@ -16,8 +16,7 @@ pub(super) fn cost(bill: &Bill) -> Markup {
         p.note {
             "Estimated: list prices of " (bill.region) " as of " (bill.prices_of) ", without free tiers and discounts. "
             (bytes(requests.bytes_read)) " were read from the stores and " (bytes(requests.bytes_written))
-            " written, which costs nothing within a region; " (thousands(requests.requests_delete))
-            " objects were removed, for nothing. Not in it: attempts that failed, what "
+            " written, which costs nothing within a region, as removals do. Not in it: attempts that failed, what "
             code { "Load" } " did after this report was written, " code { "trigger" } " and " code { "notify" }
             ", logs and storage."
         }

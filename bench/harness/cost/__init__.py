@@ -1,0 +1,1 @@
+"""What workloads cost on AWS, and what they would cost with others."""
