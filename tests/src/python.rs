@@ -35,7 +35,7 @@ fn install() -> Environment {
     if !environment::is_installed(&folder, &requirements).expect("the requirements can be read") {
         eprintln!("installing tests/requirements.txt into {} (once, about a minute)", folder.display());
     }
-    environment::install(&folder, &requirements, &environment::python()).unwrap_or_else(|error| panic!("{error}"))
+    environment::install(&folder, &requirements, &environment::python(), None).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The path as an argument.
