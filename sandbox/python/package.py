@@ -34,7 +34,7 @@ def archive(binary, target):
 
 
 def main(template_path, binaries, output, bucket):
-    output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(exist_ok=True)
     template = yaml_parse(template_path.read_text(encoding="utf-8"))
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})

@@ -3,9 +3,9 @@
 use std::{
     env,
     ffi::OsStr,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use stepwell_pipeline::run::digest;
@@ -51,12 +51,19 @@ pub fn is_installed(folder: &Path, requirements: &Path) -> Result<bool, SandboxE
     Ok(fs::read_to_string(folder.join(MARKER)).is_ok_and(|installed| installed == wanted))
 }
 
-/// Makes the environment in the folder, unless it is there; one of other requirements is replaced. pip keeps its cache
-/// only where the variable `PIP_CACHE_DIR` says.
+/// Makes the environment in the folder, unless it is there; one of other requirements is replaced. Nothing is written
+/// outside the folder, but for pip's cache where the variable `PIP_CACHE_DIR` says.
+///
+/// Whoever installs may be killed while pip goes on. pip keeps the `lock` that is given until it ends.
 ///
 /// # Errors
 /// If Python or its `venv` is missing, or a package cannot be installed.
-pub fn install(folder: &Path, requirements: &Path, python: &str) -> Result<Environment, SandboxError> {
+pub fn install(
+    folder: &Path,
+    requirements: &Path,
+    python: &str,
+    lock: Option<&File>,
+) -> Result<Environment, SandboxError> {
     let environment = Environment { folder: folder.to_owned() };
     if is_installed(folder, requirements)? {
         return Ok(environment);
@@ -64,12 +71,21 @@ pub fn install(folder: &Path, requirements: &Path, python: &str) -> Result<Envir
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(|error| SandboxError::of_file("remove", folder, error))?;
     }
+    let temporary = folder.join("tmp");
+    fs::create_dir_all(&temporary).map_err(|error| SandboxError::of_file("make", &temporary, error))?;
+    let step = |program: &OsStr| {
+        let mut command = Command::new(program);
+        command.env("TMPDIR", &temporary);
+        // A lock is open for reading, too, and empty.
+        command.stdin(lock.and_then(|lock| lock.try_clone().ok()).map_or_else(Stdio::null, Stdio::from));
+        command
+    };
     let hint = "it needs Python 3.10 or newer with venv (Debian and Ubuntu: apt install python3-venv); \
         the variable PYTHON names another Python";
-    output(Command::new(python).args(["-m", "venv"]).arg(folder), python)
+    output(step(OsStr::new(python)).args(["-m", "venv"]).arg(folder), python)
         .map_err(|error| SandboxError(format!("cannot make a Python environment: {error}\n{hint}")))?;
 
-    let mut pip = Command::new(environment.program("python"));
+    let mut pip = step(environment.program("python").as_os_str());
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(requirements);
     if env::var_os("PIP_CACHE_DIR").is_none() {
         pip.env("PIP_NO_CACHE_DIR", "1");
@@ -77,6 +93,7 @@ pub fn install(folder: &Path, requirements: &Path, python: &str) -> Result<Envir
     output(&mut pip, "pip").map_err(|error| {
         SandboxError(format!("cannot install {}: {error}\nit needs access to PyPI, and {hint}", requirements.display()))
     })?;
+    let _ = fs::remove_dir_all(&temporary);
     let marker = folder.join(MARKER);
     fs::write(&marker, wanted(requirements)?).map_err(|error| SandboxError::of_file("write", &marker, error))?;
     Ok(environment)
@@ -127,7 +144,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let requirements = folder.path().join("requirements.txt");
         fs::write(&requirements, "").unwrap();
-        let error = install(&folder.path().join("venv"), &requirements, "no-such-python").unwrap_err().to_string();
+        let error =
+            install(&folder.path().join("venv"), &requirements, "no-such-python", None).unwrap_err().to_string();
         assert!(error.contains("cannot start no-such-python") && error.contains("PYTHON"), "{error}");
     }
 }

@@ -24,15 +24,24 @@ pub fn package(
     binaries: &Path,
     folder: &Path,
 ) -> Result<String, SandboxError> {
-    let missing: Vec<_> = FUNCTIONS.into_iter().filter(|name| !binaries.join(name).is_file()).collect();
-    if !missing.is_empty() {
-        return Err(SandboxError(format!("{} has no {}", binaries.display(), missing.join(", "))));
-    }
+    check_binaries(binaries)?;
     let template = checkout.template();
     let arguments = [template.as_os_str(), binaries.as_os_str(), folder.as_os_str(), OsStr::new(ARTIFACTS)];
     environment.run(&checkout.script("package.py"), &arguments)?;
     let packaged = folder.join("template.json");
     fs::read_to_string(&packaged).map_err(|error| SandboxError::of_file("read", &packaged, error))
+}
+
+/// Checks that a folder has the binaries of all functions.
+///
+/// # Errors
+/// If one is missing.
+pub fn check_binaries(folder: &Path) -> Result<(), SandboxError> {
+    let missing: Vec<_> = FUNCTIONS.into_iter().filter(|name| !folder.join(name).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(SandboxError(format!("{} has no {}", folder.display(), missing.join(", "))))
 }
 
 /// Uploads what a package consists of.

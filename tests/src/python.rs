@@ -64,7 +64,8 @@ impl Installed {
         if !environment::is_installed(&folder, &requirements).expect("the requirements can be read") {
             eprintln!("installing {} into {} (once, {})", self.requirements, folder.display(), self.takes);
         }
-        environment::install(&folder, &requirements, &environment::python()).unwrap_or_else(|error| panic!("{error}"))
+        environment::install(&folder, &requirements, &environment::python(), None)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

@@ -13,6 +13,7 @@ use stepwell_sandbox::{
     Checkout,
     environment::{self, Environment},
     ministack::{CREDENTIAL, REGION},
+    stack,
 };
 
 use super::{CommandError, check::read_spec};
@@ -49,12 +50,18 @@ pub(super) async fn up(arguments: UpArguments) -> Result<ExitCode, CommandError>
     })?;
     let example = checkout.root().join(EXAMPLE);
     let spec = read_spec(&example.join("pipeline.yaml")).await?;
+    if let Some(binaries) = &arguments.binaries {
+        stack::check_binaries(binaries).map_err(|error| CommandError::Usage(error.to_string()))?;
+    }
     let place = Place::make(&arguments.dir)?;
     let before = running(&place, &checkout, arguments.port)?;
 
     let binaries = match &arguments.binaries {
         Some(binaries) => binaries.clone(),
-        None => functions(&checkout)?,
+        None => {
+            eprintln!("building the functions");
+            functions(&checkout)?
+        }
     };
     let started = Instant::now();
     let environment = install(&place, &checkout)?;
@@ -67,7 +74,7 @@ pub(super) async fn up(arguments: UpArguments) -> Result<ExitCode, CommandError>
             start(&place, &checkout, &environment, arguments.port).await?
         }
     };
-    eprintln!("deploying {}", checkout.template().display());
+    eprintln!("deploying {}", shown(&checkout.template(), &current).display());
     let deployed = Deployment::deploy(&place, &package, port, before, &spec).await;
     let (deployment, changed) = match deployed {
         Ok(deployed) => deployed,
@@ -84,8 +91,7 @@ pub(super) async fn up(arguments: UpArguments) -> Result<ExitCode, CommandError>
     write_aws(&place, &environment, &deployment)?;
     let aws = arguments.dir.join("up").join("aws");
     let file = example.join("flights.csv");
-    let file = file.strip_prefix(&current).map_or(file.clone(), Path::to_owned);
-    let told = Told::new(&deployment, changed, &aws, &file, &log)?;
+    let told = Told::new(&deployment, changed, &aws, shown(&file, &current), shown(&log, &current))?;
     if arguments.json {
         println!("{:#}", serde_json::to_value(&told)?);
     } else if arguments.env {
@@ -125,12 +131,17 @@ fn running(place: &Place, checkout: &Checkout, port: Option<u16>) -> Result<Opti
     Ok(None)
 }
 
+/// The path as a person in the current folder would write it.
+fn shown<'a>(path: &'a Path, current: &Path) -> &'a Path {
+    path.strip_prefix(current).unwrap_or(path)
+}
+
 fn install(place: &Place, checkout: &Checkout) -> Result<Environment, CommandError> {
     let (folder, requirements) = (place.environment(), checkout.requirements());
     if !environment::is_installed(&folder, &requirements)? {
-        eprintln!("installing {} into {}", requirements.display(), folder.display());
+        eprintln!("installing ministack and the AWS CLI into {} (once)", folder.display());
     }
-    Ok(environment::install(&folder, &requirements, &environment::python())?)
+    Ok(environment::install(&folder, &requirements, &environment::python(), Some(place.lock()))?)
 }
 
 async fn start(

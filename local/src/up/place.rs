@@ -18,7 +18,7 @@ const ENVIRONMENT: &str = "venv";
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Place {
@@ -50,7 +50,7 @@ impl Place {
         if is_foreign {
             return Err(unusable(&"`stepwell up` did not make it"));
         }
-        let lock = match File::options().create(true).append(true).open(&path) {
+        let lock = match File::options().create(true).truncate(false).read(true).write(true).open(&path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unusable(&error)),
@@ -66,12 +66,17 @@ impl Place {
         let locked = lock.metadata().map_err(|error| unusable(&error))?;
         let is_there = fs::metadata(&path).is_ok_and(|found| found.ino() == locked.ino());
         let folder = fs::canonicalize(&folder).unwrap_or(folder);
-        Ok(is_there.then_some(Self { folder, _lock: lock }))
+        Ok(is_there.then_some(Self { folder, lock }))
     }
 
     /// A file or folder in it; an absolute path.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// What keeps others out, for processes that are to keep them out as long as they run.
+    pub(crate) fn lock(&self) -> &File {
+        &self.lock
     }
 
     /// The folder of the Python environment.
