@@ -15,9 +15,9 @@ def usd(amount: float) -> str:
     return f"${amount:.3g}" if amount >= 0.0001 else f"${amount:.1e}"
 
 
-def rows(cells: list[list[str]], left: int = 1) -> str:
-    """A Markdown table, whose first row is its head."""
-    marks = ["---" if column < left else "---:" for column in range(len(cells[0]))]
+def rows(cells: list[list[str]], texts: set[int] = frozenset({0})) -> str:
+    """A Markdown table, whose first row is its head; all columns but those of text are numbers."""
+    marks = ["---" if column in texts else "---:" for column in range(len(cells[0]))]
     return "\n".join("| " + " | ".join(row) + " |" for row in [cells[0], marks, *cells[1:]])
 
 
@@ -31,9 +31,9 @@ def prices() -> str:
         per = "" if entry["per"] == 1 else f"{entry['per']:,} "
         unit = entry["unit"] if entry["per"] == 1 else entry["unit"] + "s"
         number = f"({sources.index(entry['source']) + 1})"
-        table.append([f"`{name}`", f"{entry['usd']:.10f}".rstrip("0"), per + unit, entry["page"], number, entry["seen"]])
+        table.append([f"`{name}`", f"{entry['usd']:.10f}".rstrip("0").rstrip("."), per + unit, entry["page"], number, entry["seen"]])
     notes = "\n".join(f"{number}. {source}." for number, source in enumerate(sources, 1))
-    return rows(table) + "\n\n" + notes
+    return rows(table, {0, 2, 3, 4, 5}) + "\n\n" + notes
 
 
 def assumptions() -> str:
@@ -41,7 +41,7 @@ def assumptions() -> str:
     about = Assumptions()
     table = [["assumption", "value", "what"]]
     table += [[f"`{name}`", f"{getattr(about, name):g}", text] for name, text in ABOUT.items()]
-    return rows(table)
+    return rows(table, {0, 2})
 
 
 def measured() -> str:
@@ -67,7 +67,7 @@ def measured() -> str:
             table.append([title, stage["stage"], *numbers])
             title = ""
     place = f"{machine['processor']}, one core" if "processor" in machine else "one core"
-    return f"Measured {MEASURED['measured']}, commit {MEASURED['commit']}, {place}.\n\n" + rows(table, left=2)
+    return f"Measured {MEASURED['measured']}, commit {MEASURED['commit']}, {place}.\n\n" + rows(table, {0, 1})
 
 
 def runs() -> str:
@@ -101,7 +101,7 @@ def standing() -> str:
     }
     table += [[part, usd(cost.parts[part]), text] for part, text in what.items()]
     table.append(["**together**", f"**{usd(cost.usd)}**", f"{usd(busy.usd)} where each hour has a run"])
-    return rows(table)
+    return rows(table, {0, 2})
 
 
 def workloads() -> str:
