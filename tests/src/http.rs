@@ -83,11 +83,20 @@ pub(crate) fn decoded(path: &str) -> String {
 }
 
 /// Passes a request on to another server as it is, and its answer back.
-pub(crate) async fn forward(mut request: Request<Incoming>, to: SocketAddr) -> Result<Response<Body>, Cut> {
+pub(crate) async fn forward(request: Request<Incoming>, to: SocketAddr) -> Result<Response<Body>, Cut> {
+    send_on(request.map(BodyExt::boxed), to).await
+}
+
+/// As [`forward`], for a request whose body was read.
+pub(crate) async fn forward_whole(request: Request<Bytes>, to: SocketAddr) -> Result<Response<Body>, Cut> {
+    send_on(request.map(full), to).await
+}
+
+async fn send_on(mut request: Request<Body>, to: SocketAddr) -> Result<Response<Body>, Cut> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = format!("http://{to}{path}").parse::<Uri>().map_err(|_| Cut)?;
     request.headers_mut().remove(header::CONNECTION);
-    match CLIENT.request(request.map(BodyExt::boxed)).await {
+    match CLIENT.request(request).await {
         Ok(response) => Ok(response.map(BodyExt::boxed)),
         Err(_) => Err(Cut),
     }

@@ -23,6 +23,7 @@ pub mod http;
 pub mod interpreter;
 pub mod kills;
 pub mod lambda_host;
+pub mod least_privilege;
 pub mod log;
 pub mod ministack;
 pub mod moto;
