@@ -18,17 +18,18 @@ use aws_sdk_s3::{
 };
 use serde_json::{Value, json};
 
+use stepwell_sandbox::{ministack::free_port, stack::element};
+
 use super::{
     gate::{Gate, Seen},
     policy::Policy,
     roles::{BUCKETS, QUEUES},
 };
 use crate::{
-    api::{self, ACCOUNT, Endpoint, REGION},
+    api::{ACCOUNT, Endpoint, REGION},
     environment::{Answer, Environment, Function},
     fault_proxy::FaultProxy,
     moto::Moto,
-    process::free_port,
     workspace,
 };
 
@@ -75,7 +76,7 @@ impl Lab {
     /// Starts moto with everything that the stage works on, and its role.
     pub async fn start(function: &str, policy: &Policy) -> Self {
         let folder = workspace::scratch(&format!("least-privilege-{function}"));
-        let moto = Moto::start(Moto::choose_address(), free_port(), &folder).await;
+        let moto = Moto::start(Moto::choose_address(), free_port().expect("127.0.0.1 has a free port"), &folder).await;
         let endpoint = Endpoint::from(moto.address);
         let gate = Gate::start(moto.address);
         let proxy = FaultProxy::start(gate.address());
@@ -342,7 +343,7 @@ async fn assume(endpoint: &Endpoint, policy: &Policy) -> Keys {
     let fields =
         [("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", arn.as_str()), ("RoleSessionName", "lab")];
     let answer = endpoint.query("sts", &fields).await;
-    let text = |name: &str| api::element(&answer, name).unwrap_or_else(|| panic!("no {name}: {answer}")).to_owned();
+    let text = |name: &str| element(&answer, name).unwrap_or_else(|| panic!("no {name}: {answer}"));
     Keys { id: text("AccessKeyId"), secret: text("SecretAccessKey"), token: text("SessionToken") }
 }
 
