@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use serde_json::Value;
+use stepwell_statemachine::ETL;
 use stepwell_tests::{
     api::REGION,
     block_on,
@@ -19,19 +20,24 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const RUNBOOK: &str = "docs/runbook.md";
 
 /// Pages whose commands are run on this machine, each in the state that the one before left.
-const LOCAL_PAGES: [&str; 2] = ["README.md", "docs/replay.md"];
+const LOCAL_PAGES: [&str; 4] = ["README.md", "docs/replay.md", "docs/lineage.md", "docs/state-machine-lint.md"];
 
 /// Pages whose commands are run on a deployment, each in the state that the one before left.
-const PAGES: [&str; 2] = ["docs/ways-in/dead-letters.md", "docs/ways-in/backfill.md"];
+const PAGES: [&str; 3] = ["docs/ways-in/dead-letters.md", "docs/ways-in/backfill.md", "docs/deploy.md"];
 
 /// Blocks that begin so are not run here, for this reason.
-const NOT_RUN: [(&str, &str); 6] = [
+const NOT_RUN: [(&str, &str); 11] = [
     ("cargo test ", "is what runs this"),
     ("cargo run --release -p stepwell-faults", "takes half an hour; a share of it is in faults/tests"),
-    ("bench/run", "takes an hour on an idle machine"),
-    ("sam build", "needs the SAM CLI and an account; the template is deployed to ministack by every other test"),
+    ("bench/", "takes an hour on an idle machine"),
+    ("sam ", "needs the SAM CLI and an account; the template is deployed to ministack by every other test"),
+    ("aws lambda update-alias", "needs a version before; versions are made by gradual deployments alone"),
     ("java -jar StepFunctionsLocal.jar", "needs an engine that cannot be installed from a registry"),
     ("stepwell serve", "does not end; local/tests/serve.rs runs it"),
+    ("cargo run --release --bin stepwell -- up", "is run by up_and_down.rs, and so is what it prints"),
+    ("target/venv-infra/", "is run by lint.rs"),
+    ("python3 infra/package.py", "builds everything anew; supply_chain.rs runs it on what is built"),
+    ("git checkout", "changes the checkout"),
 ];
 
 fn is_run(block: &Block) -> bool {
@@ -206,6 +212,10 @@ fn the_commands_for_this_machine_work() {
         fs::write(folder.join("examples/flights").join(name), example(name)).expect("a file can be written");
     }
     fs::write(folder.join("orders.csv"), "id;ordered\n1;2026-01-31\n2;2026-02-01\n").expect("a file can be written");
+    fs::create_dir(folder.join("statemachine")).expect("a folder can be made");
+    for name in ["statemachine/etl.asl.json", "my-machine.asl.json"] {
+        fs::write(folder.join(name), ETL).expect("a definition can be written");
+    }
     let session = || {
         Session::new(&folder, &[("PII_HASH_KEY", "a key")])
             // What cargo has built is run as it is.
@@ -226,9 +236,10 @@ fn the_commands_for_this_machine_work() {
     let mended = spec.replace("tolerate: \"1%\"", "tolerate: \"100%\"");
     fs::write(folder.join(".stepwell/work/pipelines/flights.yaml"), mended).expect("a spec can be pushed");
     for page in LOCAL_PAGES {
-        let replays = local(page).skip_while(|block| !block.commands.contains("<run>"));
+        let is_done = |block: &Block| page == "README.md" && !block.commands.contains("<run>");
+        let left = local(page).skip_while(is_done);
         let session = session().put("<run>", &run).put("<failed run>", &failed);
-        println!("{}", session.run(&replays.collect::<Vec<_>>()));
+        println!("{}", session.run(&left.collect::<Vec<_>>()));
     }
 }
 
