@@ -4,6 +4,7 @@
 //! kinds (`text`, `console`) show things, and are not run.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -24,10 +25,10 @@ pub struct Block {
     pub commands: String,
 }
 
-/// The documents that people read: the README and everything under `docs/`.
+/// The documents that people read: those at the root, and everything under `docs/`.
 pub fn documents() -> Vec<String> {
     let root = workspace::root();
-    let mut found = vec!["README.md".to_owned(), "SECURITY.md".to_owned()];
+    let mut found = ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"].map(str::to_owned).to_vec();
     let mut folders = vec![root.join("docs")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of documents can be read") {
@@ -135,4 +136,45 @@ impl Session {
         assert!(output.status.success(), "the commands ended with {}:\n{shown}\n{errors}", output.status);
         shown
     }
+}
+
+/// The headings of a document as GitHub makes anchors of them.
+pub fn anchors(document: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(workspace::root().join(document)).expect("a document can be read");
+    let mut is_block = false;
+    let headings = text.lines().filter(|line| {
+        is_block ^= line.starts_with("```");
+        !is_block && line.starts_with('#')
+    });
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+/// Where a document's links lead within the repository: a path from its root, and an anchor where there is one.
+pub fn links(document: &str) -> Vec<(String, Option<String>)> {
+    let text = fs::read_to_string(workspace::root().join(document)).expect("a document can be read");
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once([')', ' ']).map(|(target, _)| target));
+    let within = targets.filter(|target| !target.contains(':'));
+    within.map(|target| resolved(document, target)).collect()
+}
+
+fn resolved(document: &str, target: &str) -> (String, Option<String>) {
+    let (path, anchor) =
+        target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor.to_owned())));
+    if path.is_empty() {
+        return (document.to_owned(), anchor);
+    }
+    let mut parts: Vec<&str> = document.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    (parts.join("/"), anchor)
 }

@@ -10,7 +10,7 @@ use stepwell_tests::{
     block_on,
     deploy::on_ministack,
     deployment::Deployment,
-    documents::{Block, Session, blocks, documents},
+    documents::{Block, Session, anchors, blocks, documents, links},
     until, workspace,
 };
 
@@ -250,5 +250,33 @@ fn every_command_in_the_documents_is_run_or_has_a_reason_why_not() {
         for block in blocks(document) {
             assert!(!is_run(&block), "{document}:{}: no test runs these commands:\n{}", block.line, block.commands);
         }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut astray = Vec::new();
+    for document in documents() {
+        for (path, anchor) in links(&document) {
+            let is_there = workspace::root().join(&path).exists()
+                && anchor.as_ref().is_none_or(|anchor| !path.ends_with(".md") || anchors(&path).contains(anchor));
+            if !is_there {
+                astray.push(format!("{document} links to {path}#{}", anchor.unwrap_or_default()));
+            }
+        }
+    }
+    assert!(astray.is_empty(), "{astray:#?}");
+}
+
+/// Whoever is called by an alarm finds the section that it names.
+#[test]
+fn the_runbook_has_a_section_for_every_alarm() {
+    let template = fs::read_to_string(workspace::root().join("infra/template.yaml")).expect("the template can be read");
+    let named: Vec<&str> = template.split("docs/runbook.md#").skip(1).collect();
+    assert!(named.len() > 10, "the template names few sections of the runbook");
+    let sections = anchors(RUNBOOK);
+    for rest in named {
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+        assert!(sections.contains(&rest[..end]), "the runbook has no section {}", &rest[..end]);
     }
 }
