@@ -331,9 +331,8 @@ async fn what_the_run_cost_stands_where_it_was_measured() {
     assert_eq!((own.stage, own.calls, own.memory_mib), (Stage::Load, 1, 1024));
     let after = meter.so_far().requests();
     let reported = bill.usage.requests();
-    // The report's own two are in it; removing what is staged, and one listing for it, come later.
+    // The report's own two are in it; the listing of what is staged comes later.
     assert_eq!(after.requests_put - reported.requests_put, 1, "{reported:?} {after:?}");
-    assert!(after.requests_delete > reported.requests_delete, "{reported:?} {after:?}");
     assert!(own.requests.requests_get > 3 && own.requests.requests_put > 3, "{own:?}");
 
     let page_ref = ObjectRef::new("work", loaded.report.replace(".json", ".html"));

@@ -167,19 +167,3 @@ impl Notifier for Notices {
         store::put(&*self.context.stores, &ObjectRef::new(&self.context.buckets.work, key), content).await
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_memory_is_that_of_the_template() {
-        let template = include_str!("../../infra/template.yaml");
-        for stage in Stage::ALL {
-            let (_, function) = template.split_once(&format!("\n  {stage}Function:\n")).expect("a function");
-            let (_, memory) = function.split_once("MemorySize: ").expect("its memory");
-            let (memory, _) = memory.split_once('\n').expect("a line");
-            assert_eq!(memory.trim().parse(), Ok(memory_mib(stage)), "{stage}");
-        }
-    }
-}

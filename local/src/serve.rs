@@ -104,12 +104,17 @@ impl Server {
             self.queue.push_all(self.watch.look().await?);
             tokio::time::sleep(LOOK).await;
         }
-        tick(&self.ports, &self.queue).await;
-        while self.executions.running() > 0 || self.queue.is_due_within(PATIENCE) {
-            deliver(&self.ports, &self.queue).await;
-            tokio::time::sleep(POLL).await;
+        // What a tick starts is run as well: a batch that is full, for one.
+        loop {
+            tick(&self.ports, &self.queue).await;
+            if self.executions.running() == 0 && !self.queue.is_due_within(PATIENCE) {
+                break;
+            }
+            while self.executions.running() > 0 || self.queue.is_due_within(PATIENCE) {
+                deliver(&self.ports, &self.queue).await;
+                tokio::time::sleep(POLL).await;
+            }
         }
-        tick(&self.ports, &self.queue).await;
         Ok(self.executions.failed() == 0 && self.queue.buried.load(Ordering::Relaxed) == 0)
     }
 

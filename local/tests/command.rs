@@ -100,6 +100,39 @@ fn the_example_becomes_a_table_and_a_second_run_changes_nothing() {
 }
 
 #[test]
+fn a_run_tells_what_it_would_cost_and_a_second_run_costs_only_its_own() {
+    let folder = Folder::new("cost");
+    let (spec, data) = (example("pipeline.yaml"), example("flights.csv"));
+    let first = folder.stepwell(&["run", "--json", &spec, &data]).run();
+    let again = folder.stepwell(&["run", &spec, &data]);
+    assert!(again.out.contains("  cost") && again.out.contains(" on AWS in us-east-1, estimated"), "{}", again.out);
+    let again = folder.stepwell(&["run", "--json", &spec, &data]).run();
+
+    let template = include_str!("../../infra/template.yaml");
+    let stages = first["usage"]["stages"].as_array().expect("stages");
+    assert_eq!(stages.iter().map(|stage| &stage["stage"]).collect::<Vec<_>>(), ["Extract", "Transform", "Load"]);
+    for stage in stages {
+        let name = stage["stage"].as_str().expect("a name");
+        let (_, function) = template.split_once(&format!("\n  {name}Function:\n")).expect("a function");
+        let (_, memory) = function.split_once("MemorySize: ").expect("its memory");
+        let (memory, _) = memory.split_once('\n').expect("a line");
+        assert_eq!(stage["memory_mib"], memory.trim().parse::<u64>().expect("a number"), "{name}");
+    }
+    let bytes = fs::metadata(&data).expect("the file").len();
+    let extract = |run: &Value, name: &str| run["usage"]["stages"][0][name].as_u64().expect("a count");
+    assert!(extract(&first, "bytes_read") >= bytes && extract(&again, "bytes_read") < bytes / 10, "{first:#}{again:#}");
+    assert_eq!(extract(&again, "bytes_written"), 0);
+    let usd = |run: &Value| run["usage"]["cost_usd"].as_f64().expect("a price");
+    assert!(usd(&again) < usd(&first), "{first:#}{again:#}");
+    for run in [&first, &again] {
+        assert_eq!(run["usage"]["transitions"], 7);
+    }
+    let report = fs::read_to_string(again["report"].as_str().expect("a path")).expect("the report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!(report["cost"]["usage"]["stages"][0], again["usage"]["stages"][0]);
+}
+
+#[test]
 fn what_is_asked_wrongly_ends_in_2_and_says_what_is_right() {
     let folder = Folder::new("usage");
     let spec = folder.file("people.yaml", PEOPLE);

@@ -186,6 +186,20 @@ fn once_runs_what_is_there_and_says_what_nobody_takes() {
 }
 
 #[test]
+fn once_runs_a_batch_that_is_full() {
+    let folder = Folder::new("batch");
+    let batch = "in/*.csv\", batch: { max_files: 3, max_wait: 1h }";
+    folder.write("pipelines/people.yaml", &PEOPLE.replace("in/*.csv\"", batch));
+    for name in ["a", "b", "c"] {
+        folder.write(&format!("data/landing/in/{name}.csv"), "id\n1\n2\n");
+    }
+    let output = folder.command(&["--once"]).output().expect("the command starts");
+    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{errors}");
+    assert_eq!((folder.loaded(), folder.files("data/lake/people").len()), (6, 1), "{out}{errors}");
+}
+
+#[test]
 fn files_and_jobs_are_run_as_they_come() {
     let folder = Folder::new("jobs");
     let mut served = Served::start(&folder);

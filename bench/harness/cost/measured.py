@@ -31,9 +31,7 @@ def measure_usage(binary: Path, spec: Path, files: list[Path], once: bool) -> di
     cores = measure.available_cores()[:1]
     before, began = os.times(), time.monotonic()
     pinned = ["taskset", "--cpu-list", str(cores[0]), binary, *line]
-    # The last tick of `serve --once` cuts the batch and leaves its execution to the next start.
-    for _ in range(2 if once else 1):
-        subprocess.run(pinned, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(pinned, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wall, after = time.monotonic() - began, os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     reports = list((folder / "work" / "runs").glob("*/*/report.json"))
