@@ -87,7 +87,7 @@ impl Ministack {
         template: &str,
         parameters: &[(&str, &str)],
     ) -> BTreeMap<String, String> {
-        let creation = creation(stack, template, parameters);
+        let creation = self.creation(stack, template, parameters).await;
         self.endpoint.query("cloudformation", &borrowed(&creation)).await;
         let question = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", stack)];
         let description = until("the stack", Duration::from_secs(60), async || {
@@ -107,9 +107,32 @@ impl Ministack {
 
     /// Why CloudFormation refuses to create a stack from a packaged template with these parameters.
     pub async fn refusal(&self, template: &str, parameters: &[(&str, &str)]) -> String {
-        let creation = creation("refused", template, parameters);
+        let creation = self.creation("refused", template, parameters).await;
         let answer = self.endpoint.refused("cloudformation", &borrowed(&creation)).await;
         element(&answer, "Message").unwrap_or(&answer).to_owned()
+    }
+
+    // The fields of a CreateStack. A request may carry 51,200 bytes of template, a bucket 1 MB.
+    async fn creation(&self, stack: &str, template: &str, parameters: &[(&str, &str)]) -> Vec<(String, String)> {
+        let (key, body) = (format!("{stack}.json"), ByteStream::from(template.as_bytes().to_vec()));
+        let put = self.endpoint.s3().put_object().bucket(ARTIFACTS).key(&key).body(body);
+        put.send().await.expect("a template can be uploaded");
+        let url = format!("{}/{ARTIFACTS}/{key}", self.endpoint.0);
+        let fields = [
+            ("Action", "CreateStack"),
+            ("Version", "2010-05-15"),
+            ("StackName", stack),
+            ("TemplateURL", &url),
+            ("Capabilities.member.1", "CAPABILITY_IAM"),
+            ("Capabilities.member.2", "CAPABILITY_AUTO_EXPAND"),
+        ];
+        let mut creation: Vec<_> = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        for (number, (parameter, value)) in (1..).zip(parameters) {
+            for (part, text) in [("Key", parameter), ("Value", value)] {
+                creation.push((format!("Parameters.member.{number}.Parameter{part}"), (*text).to_owned()));
+            }
+        }
+        creation
     }
 
     /// Shortens the timeouts of a stack's functions, for scripts that hang.
@@ -123,25 +146,6 @@ impl Ministack {
             }
         }
     }
-}
-
-// The fields of a CreateStack.
-fn creation(stack: &str, template: &str, parameters: &[(&str, &str)]) -> Vec<(String, String)> {
-    let fields = [
-        ("Action", "CreateStack"),
-        ("Version", "2010-05-15"),
-        ("StackName", stack),
-        ("TemplateBody", template),
-        ("Capabilities.member.1", "CAPABILITY_IAM"),
-        ("Capabilities.member.2", "CAPABILITY_AUTO_EXPAND"),
-    ];
-    let mut creation: Vec<_> = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    for (number, (parameter, value)) in (1..).zip(parameters) {
-        for (part, text) in [("Key", parameter), ("Value", value)] {
-            creation.push((format!("Parameters.member.{number}.Parameter{part}"), (*text).to_owned()));
-        }
-    }
-    creation
 }
 
 fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {

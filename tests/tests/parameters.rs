@@ -97,6 +97,7 @@ async fn keys(deployment: &Deployment, stack: &str) -> Vec<Value> {
     for group in log_groups(endpoint, stack).await {
         keys.push(group["kmsKeyId"].clone());
     }
+    assert!(keys.len() > 5, "{keys:?}");
     keys
 }
 
@@ -144,7 +145,8 @@ fn without_choices_no_role_has_a_right_more() {
     block_on(async {
         let deployment = engine.stack("plain", &[]).await;
         assert_eq!(added_policies(&deployment.endpoint, "plain").await, policies(&[]));
-        assert_eq!(keys(&deployment, "plain").await, vec![Value::Null; 6]);
+        let keys = keys(&deployment, "plain").await;
+        assert!(keys.iter().all(Value::is_null), "{keys:?}");
         let aliased = |arn: &String| arn.ends_with(":live");
         assert!(!called_functions(&deployment, "plain").await.iter().any(aliased));
         let kept: Vec<_> = log_groups(&deployment.endpoint, "plain").await;
@@ -157,7 +159,8 @@ fn a_key_encrypts_what_is_kept() {
     let engine = &*ENGINE;
     block_on(async {
         let deployment = engine.stack("keyed", &[("KmsKeyArn", &engine.key)]).await;
-        assert_eq!(keys(&deployment, "keyed").await, vec![Value::from(engine.key.as_str()); 6]);
+        let keys = keys(&deployment, "keyed").await;
+        assert!(keys.iter().all(|key| *key == engine.key), "{keys:?}");
         let objects: &[&str] = &["use-key-for-objects"];
         let expected = policies(&[
             ("ExtractRole", objects),
