@@ -1,7 +1,9 @@
 """Prints the roles of the SAM template as JSON: each with its trust policy and the statements of all its policies.
 
-The template is translated to CloudFormation first, so that what the translator would add is seen too. Refs, GetAtts and
-Subs are resolved with the values that the second argument gives by logical id: {"WorkBucket": {"Ref": "work", "Arn": "…"}}.
+The template is translated to CloudFormation first, so that what the translator adds to a role is seen too; roles that it
+makes itself are named as `generated`. Refs, GetAtts and Subs are resolved with the values that the second argument gives by
+logical id: {"WorkBucket": {"Ref": "work", "Arn": "…"}}. Policies of their own count where it names them as `policies`; the
+others are named as `by_choice`, each with the condition that it hangs on.
 
     python tests/python/roles.py infra/template.yaml '{"WorkBucket": …}'
 """
@@ -70,10 +72,15 @@ def resolved(node, values):
 
 
 def main(path, values):
+    with open(path, encoding="utf-8") as file:
+        written = yaml_parse(file.read())["Resources"]
     resources = translated(path)["Resources"]
     roles = {}
+    generated = []
     for name, resource in resources.items():
-        if resource["Type"] == "AWS::IAM::Role":
+        if resource["Type"] == "AWS::IAM::Role" and name not in written:
+            generated.append(name)
+        elif resource["Type"] == "AWS::IAM::Role":
             properties = resource["Properties"]
             if properties.get("ManagedPolicyArns"):
                 sys.exit(f"{name} has managed policies")
@@ -97,7 +104,7 @@ def main(path, values):
                     roles[role["Ref"]]["statements"] += statements
             else:
                 by_choice[name] = resource.get("Condition")
-    json.dump({"roles": roles, "by_choice": by_choice}, sys.stdout, indent=1)
+    json.dump({"roles": roles, "by_choice": by_choice, "generated": generated}, sys.stdout, indent=1)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -45,7 +45,7 @@ struct Shared {
     policy: Mutex<Option<Policy>>,
     seen: Mutex<Seen>,
     huge: Mutex<Option<String>>,
-    slow: Mutex<Option<(String, Duration)>>,
+    held: Mutex<Option<(String, Instant)>>,
     is_moto_judge: AtomicBool,
 }
 
@@ -58,7 +58,7 @@ impl Gate {
             policy: Mutex::default(),
             seen: Mutex::default(),
             huge: Mutex::default(),
-            slow: Mutex::default(),
+            held: Mutex::default(),
             is_moto_judge: AtomicBool::default(),
         });
         let answering = shared.clone();
@@ -76,9 +76,9 @@ impl Gate {
         *self.shared.policy.lock().unwrap() = policy;
     }
 
-    /// Lets reads of objects whose path begins with this take so much longer.
-    pub fn slow_down(&self, path: Option<(&str, Duration)>) {
-        *self.shared.slow.lock().unwrap() = path.map(|(path, time)| (path.to_owned(), time));
+    /// Holds the next read of an object whose path begins with this until a moment.
+    pub fn hold(&self, read: Option<(&str, Instant)>) {
+        *self.shared.held.lock().unwrap() = read.map(|(path, until)| (path.to_owned(), until));
     }
 
     /// Has moto judge, behind the gate.
@@ -108,9 +108,10 @@ impl Shared {
             return Ok(refusal(&asked, &refused, first, &parts.method));
         }
         let (method, path) = (parts.method.clone(), http::decoded(parts.uri.path()));
-        let slow = self.slow.lock().unwrap().clone();
-        if let Some((_, time)) = slow.filter(|(slow, _)| method == Method::GET && path.starts_with(slow)) {
-            tokio::time::sleep(time).await;
+        let held = |(held, _): &mut (String, Instant)| method == Method::GET && path.starts_with(held.as_str());
+        let held = self.held.lock().unwrap().take_if(held);
+        if let Some((_, until)) = held {
+            tokio::time::sleep_until(until.into()).await;
         }
         // moto puts the body of a form together anew, encodes it otherwise than the SDK, and finds the signature wrong.
         let is_spared = asked.protocol == Protocol::Query && self.is_moto_judge.load(Ordering::Relaxed);

@@ -295,7 +295,7 @@ impl Lab {
     /// Empties the buckets and queues.
     pub async fn clean(&self) {
         self.gate.pretend_huge(None);
-        self.gate.slow_down(None);
+        self.gate.hold(None);
         for (_, bucket) in BUCKETS {
             for key in self.keys(bucket, "").await {
                 self.delete(bucket, &key).await;

@@ -36,12 +36,14 @@ pub fn hold(role: &str, proofs: &[(Grant, Need)]) {
 }
 
 fn table(proofs: &[(Grant, Need)]) -> String {
-    let mut table = String::from("\n| action | on | without it fails | judged by |\n| --- | --- | --- | --- |\n");
+    let mut table = String::from(
+        "\n| action | on | without it fails, or who says that AWS asks for it | judged by |\n| --- | --- | --- | --- |\n",
+    );
     for (grant, need) in proofs {
         let (fails, judge) = match need {
             Need::Scenario { name, fails_on_moto: true } => (format!("`{name}`"), "gate, moto"),
             Need::Scenario { name, fails_on_moto: false } => (format!("`{name}`"), "gate"),
-            Need::Service(known) => (format!("{}: {}", known.service, known.page), "AWS's documentation"),
+            Need::Service(known) => (known.page.to_owned(), "documentation"),
         };
         let choice = if grant.policy == "ReadStream" { " (with `StreamArn`)" } else { "" };
         let resource = short(&grant.resource);

@@ -36,18 +36,19 @@ pub(crate) async fn landed(lab: &Lab) -> Value {
     json!({"bucket": "landing", "key": key})
 }
 
-/// A CSV file of ids and texts that no compression makes much smaller, of some 64 bytes a record.
+/// A CSV file of ids and texts of 32 random bytes each, which no compression makes smaller.
 pub(crate) fn digits(records: usize) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::from("id,text\n");
     // xorshift64: any numbers will do.
     let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
     for id in 0..records {
         text.push_str(&format!("{id},"));
-        for _ in 0..4 {
+        for _ in 0..43 {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            text.push_str(&format!("{state:016x}"));
+            text.push(char::from(DIGITS[usize::try_from(state >> 58).unwrap_or_default()]));
         }
         text.push('\n');
     }

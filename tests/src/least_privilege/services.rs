@@ -8,11 +8,9 @@ use super::policy::{Ask, Grant, Policy};
 pub struct Use {
     /// The roles.
     pub roles: &'static [&'static str],
-    /// The service.
-    pub service: &'static str,
     /// The actions.
     pub actions: &'static [&'static str],
-    /// What on: the end of the ARN of a resource in the lab.
+    /// What on, in the lab.
     pub resources: &'static [&'static str],
     /// The page of AWS's documentation that says so.
     pub page: &'static str,
@@ -23,28 +21,24 @@ const FUNCTION_ROLES: &[&str] = &["ExtractRole", "TransformRole", "LoadRole", "N
 const USES: &[Use] = &[
     Use {
         roles: FUNCTION_ROLES,
-        service: "Lambda",
         actions: &["logs:CreateLogStream", "logs:PutLogEvents"],
         resources: &["arn:aws:logs:us-east-1:123456789012:log-group:logs:log-stream:2026/01/01/[$LATEST]0"],
         page: "Lambda Developer Guide, \"Sending Lambda function logs to CloudWatch Logs\"",
     },
     Use {
         roles: FUNCTION_ROLES,
-        service: "Lambda",
         actions: &["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
         resources: &["*"],
         page: "Lambda Developer Guide, \"Visualize Lambda function invocations using AWS X-Ray\"",
     },
     Use {
         roles: &["TriggerRole"],
-        service: "Lambda",
         actions: &["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
         resources: &["arn:aws:sqs:us-east-1:123456789012:events", "arn:aws:sqs:us-east-1:123456789012:data"],
         page: "Lambda Developer Guide, \"Creating and configuring an Amazon SQS event source mapping\"",
     },
     Use {
         roles: &["TriggerRole"],
-        service: "Lambda",
         actions: &[
             "kinesis:DescribeStream",
             "kinesis:DescribeStreamSummary",
@@ -57,21 +51,18 @@ const USES: &[Use] = &[
     },
     Use {
         roles: &["TriggerRole"],
-        service: "Lambda",
         actions: &["kinesis:ListStreams"],
         resources: &["*"],
         page: "Lambda Developer Guide, \"Process Amazon Kinesis Data Streams records with Lambda\"",
     },
     Use {
         roles: &["TicksRole"],
-        service: "EventBridge Scheduler",
         actions: &["sqs:SendMessage"],
         resources: &["arn:aws:sqs:us-east-1:123456789012:events", "arn:aws:sqs:us-east-1:123456789012:dead-events"],
         page: "EventBridge Scheduler User Guide, \"Using templated targets\" and \"Configuring a dead-letter queue\"",
     },
     Use {
         roles: &["EtlRole"],
-        service: "Step Functions",
         actions: &["lambda:InvokeFunction"],
         resources: &[
             "arn:aws:lambda:us-east-1:123456789012:function:extract",
@@ -83,7 +74,6 @@ const USES: &[Use] = &[
     },
     Use {
         roles: &["EtlRole"],
-        service: "Step Functions",
         actions: &[
             "logs:CreateLogDelivery",
             "logs:GetLogDelivery",
@@ -99,7 +89,6 @@ const USES: &[Use] = &[
     },
     Use {
         roles: &["EtlRole"],
-        service: "Step Functions",
         actions: &[
             "xray:PutTraceSegments",
             "xray:PutTelemetryRecords",

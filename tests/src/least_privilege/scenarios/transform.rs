@@ -87,11 +87,11 @@ load: {{ target: parquet, path: lake/{name}/ }}
     );
     lab.put("work", &format!("pipelines/{name}.yaml"), spec).await;
     let key = format!("{name}/a.csv");
-    lab.put("landing", &key, digits(120_000)).await;
+    lab.put("landing", &key, digits(280_000)).await;
     let extracted = lab.prepare("extract", &json!({"bucket": "landing", "key": key})).await;
     let fault = Fault::Error(400, "InvalidArgument");
     let path = format!("/work/staged/{}", extracted["run"]["id"].as_str().unwrap_or_default());
-    lab.proxy.inject(Rule { method: hyper::Method::PUT, path, ends: ".parquet".into(), fault, times: 3 });
+    lab.proxy.inject(Rule { method: hyper::Method::PUT, path, ends: ".parquet".into(), fault, times: 1000 });
     let outcome: Result<Value, String> = lab.run(&extracted).await;
     ensure(outcome.is_err(), || "an upload whose part is refused succeeds".to_owned())?;
     ensure(!lab.has_unfinished_uploads("work").await, || "an unfinished upload is left".to_owned())
