@@ -186,6 +186,17 @@ fn once_runs_what_is_there_and_says_what_nobody_takes() {
 }
 
 #[test]
+fn once_waits_for_the_batches_that_it_cuts() {
+    let folder = Folder::new("once-batch");
+    folder.write("pipelines/people.yaml", &PEOPLE.replace("\"in/*.csv\"", "\"in/*.csv\", batch: { max_files: 2 }"));
+    folder.write("data/landing/in/a.csv", "id\n1\n2\n");
+    folder.write("data/landing/in/b.csv", "id\n3\n");
+    let output = folder.command(&["--once"]).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(folder.loaded(), 3);
+}
+
+#[test]
 fn files_and_jobs_are_run_as_they_come() {
     let folder = Folder::new("jobs");
     let mut served = Served::start(&folder);

@@ -130,6 +130,7 @@ async fn a_notification_starts_its_pipeline_with_all_that_it_tells() {
         sequencer: Some("0C0F6F405D6ED209E1".into()),
         pipeline: Some("one".into()),
         reason: Some("ObjectCreated:Put".into()),
+        more: false,
         version: None,
     };
     assert_eq!(output.expect("started"), json!({"executions": [execution_name("one", &expected)]}));
@@ -149,6 +150,7 @@ async fn an_event_of_eventbridge_starts_its_pipeline_with_all_that_it_tells() {
         sequencer: Some("617f08299329d189".into()),
         pipeline: Some("one".into()),
         reason: Some("PutObject".into()),
+        more: false,
     };
     assert_eq!(executions.requests(), [expected]);
 }
