@@ -1,5 +1,6 @@
 //! Lineage of whole runs on this machine: which events there are, what they say, and that each of them fits the published
 //! schemas of OpenLineage.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::{
     collections::BTreeMap,

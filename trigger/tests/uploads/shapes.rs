@@ -39,6 +39,7 @@ async fn every_shape_is_understood_in_every_wrapping() {
         sequencer: Some("Happy Sequencer".into()),
         pipeline: Some("one".into()),
         reason: Some("ObjectCreated:Put".into()),
+        more: false,
     };
     let by_bridge = RunRequest {
         bucket: "amzn-s3-demo-bucket1".into(),
@@ -49,6 +50,7 @@ async fn every_shape_is_understood_in_every_wrapping() {
         sequencer: Some("617f08299329d189".into()),
         pipeline: Some("one".into()),
         reason: Some("PutObject".into()),
+        more: false,
     };
     for (event, expected) in [(versioned, request), (fixture(include_str!("../fixtures/eventbridge.json")), by_bridge)]
     {
