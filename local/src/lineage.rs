@@ -8,14 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
 use stepwell_pipeline::{
-    ErrorKind, StageError,
-    lineage::{DEFAULT_NAMESPACE, Lineage, LineageSink, RunEvent, StoredLineage},
-    store::{self, Stores},
+    lineage::{DEFAULT_NAMESPACE, Lineage, StoredLineage},
+    store::{ObjectRef, Stores},
 };
-use tokio::{fs, io::AsyncWriteExt};
+
+use crate::directory::DirectoryStores;
 
 /// The lineage that the environment's `OPENLINEAGE_URL` asks for: a folder (`file:lineage`, `file:///var/lineage`), the
 /// folder `lineage` of the work bucket (`work`) or, where the program reaches AWS, an endpoint over HTTP.
@@ -27,7 +26,7 @@ pub(crate) fn of_environment(stores: Arc<dyn Stores>, work: &str) -> Result<Opti
     let Some(url) = variable("OPENLINEAGE_URL") else { return Ok(None) };
     let namespace = variable("OPENLINEAGE_NAMESPACE").unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     if let Some(folder) = folder(&url)? {
-        return Ok(Some(Lineage::new(Arc::new(FolderLineage { folder }), &namespace)));
+        return Ok(Some(Lineage::new(Arc::new(in_folder(&folder)?), &namespace)));
     }
     if let Some(place) = StoredLineage::place(&url, work) {
         return Ok(Some(Lineage::new(Arc::new(StoredLineage::new(stores, place)), &namespace)));
@@ -67,34 +66,17 @@ fn folder(url: &str) -> Result<Option<PathBuf>, Box<dyn Error>> {
     Ok(Some(PathBuf::from(&*path)))
 }
 
-/// Keeps events in a folder, one file each.
-#[derive(Debug)]
-struct FolderLineage {
-    folder: PathBuf,
-}
-
-#[async_trait]
-impl LineageSink for FolderLineage {
-    async fn emit(&self, event: &RunEvent) -> Result<(), StageError> {
-        let file = self.folder.join(event.file_name());
-        let bytes = store::json_bytes(event)?;
-        write_new(&file, &bytes).await.map_err(|error| {
-            StageError::with_source(ErrorKind::TargetUnavailable, format!("cannot write {}", file.display()), error)
-        })
-    }
-}
-
-/// Writes a file that is not there yet. Of repetitions the first stays.
-async fn write_new(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).await?;
-    }
-    let mut new = match fs::File::create_new(file).await {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        opened => opened?,
+/// Events in a folder, which is made if it is not there.
+fn in_folder(folder: &Path) -> io::Result<StoredLineage> {
+    let folder = std::path::absolute(folder)?;
+    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name().and_then(|name| name.to_str())) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "OPENLINEAGE_URL names no folder with a name in UTF-8",
+        ));
     };
-    new.write_all(bytes).await?;
-    new.flush().await
+    let stores = DirectoryStores::open(parent, &[name])?;
+    Ok(StoredLineage::new(Arc::new(stores), ObjectRef::new(name, "")))
 }
 
 #[cfg(test)]

@@ -104,18 +104,22 @@ impl Server {
             self.queue.push_all(self.watch.look().await?);
             tokio::time::sleep(LOOK).await;
         }
-        // What a tick starts is run as well: a batch that is full, for one.
+        // What came may be enough for a batch, which the next tick starts.
         loop {
             tick(&self.ports, &self.queue).await;
-            if self.executions.running() == 0 && !self.queue.is_due_within(PATIENCE) {
+            if !self.has_work() {
                 break;
             }
-            while self.executions.running() > 0 || self.queue.is_due_within(PATIENCE) {
+            while self.has_work() {
                 deliver(&self.ports, &self.queue).await;
                 tokio::time::sleep(POLL).await;
             }
         }
         Ok(self.executions.failed() == 0 && self.queue.buried.load(Ordering::Relaxed) == 0)
+    }
+
+    fn has_work(&self) -> bool {
+        self.executions.running() > 0 || self.queue.is_due_within(PATIENCE)
     }
 
     /// Serves until it is interrupted, then lets the executions that run come to their end.

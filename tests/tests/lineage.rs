@@ -1,5 +1,6 @@
 //! Lineage of whole runs on this machine: which events there are, what they say, and that each of them fits the published
 //! schemas of OpenLineage.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::{
     collections::BTreeMap,
@@ -46,16 +47,19 @@ impl Deployment {
         self.folder.join("events")
     }
 
-    fn stepwell(&self, arguments: &[&str]) -> Value {
-        let ended = Command::new(workspace::binary("stepwell"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(workspace::binary("stepwell"));
+        command
             .args(arguments)
-            .args(["--json", "--dir", "data"])
             .current_dir(&self.folder)
             .env("PII_HASH_KEY", "a key of the test")
             .env("OPENLINEAGE_URL", format!("file://{}", self.events_folder().display()))
-            .env("OPENLINEAGE_NAMESPACE", "tests")
-            .output()
-            .expect("stepwell starts");
+            .env("OPENLINEAGE_NAMESPACE", "tests");
+        command
+    }
+
+    fn stepwell(&self, arguments: &[&str]) -> Value {
+        let ended = self.command(arguments).args(["--json", "--dir", "data"]).output().expect("stepwell starts");
         let (printed, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
         let document: Value = serde_json::from_str(printed.trim()).unwrap_or_else(|_| panic!("{printed}\n{errors}"));
         document["runs"][0].clone()
@@ -213,6 +217,35 @@ fn events_of_whole_runs_fit_the_published_schemas() {
     assert_eq!(columns["people"], ["s3://landing/in/joined.csv#mail DIRECT AGGREGATION*"]);
     let whole = &event["outputs"][0]["facets"]["columnLineage"]["dataset"];
     assert_eq!(whole.as_array().expect("a dataset").len(), 3, "{whole:#}");
+
+    // A batch is one input with everything known of it, and its members beside it.
+    let others = CSV.replace("1,a,", "11,a,").replace("9,b,", "19,b,");
+    let gathered = ORDERS
+        .replace("pipeline: orders", "pipeline: gathered")
+        .replace("\"in/*.csv\"", "\"gathered/*.csv\", batch: { max_files: 2 }")
+        .replace("lake/orders/", "lake/gathered/");
+    for (name, content) in [
+        ("pipelines/gathered.yaml", gathered.as_str()),
+        ("more/landing/gathered/1.csv", CSV),
+        ("more/landing/gathered/2.csv", others.as_str()),
+    ] {
+        let path = deployment.folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, content).expect("a file");
+    }
+    let (_, events) = deployment.events_of(|| {
+        let served = deployment.command(&["serve", "--once", "--dir", "more", "--pipelines", "pipelines"]).output();
+        let served = served.expect("stepwell starts");
+        String::from_utf8_lossy(&served.stdout).into_owned().into()
+    });
+    let event = &events["COMPLETE"];
+    let inputs = names(&event["inputs"]);
+    assert!(inputs[0].starts_with("s3://work/batches/gathered/"), "{inputs:?}");
+    assert_eq!(inputs[1..], ["s3://landing/gathered/1.csv", "s3://landing/gathered/2.csv"]);
+    assert_eq!(event["inputs"][0]["inputFacets"]["inputStatistics"]["rowCount"], 20);
+    assert_eq!(event["inputs"][0]["inputFacets"]["inputStatistics"]["fileCount"], 2);
+    let expected = format!("{}#id DIRECT IDENTITY", inputs[0]);
+    assert_eq!(lineage(&event["outputs"][0])["id"], [expected]);
 
     let checked = deployment.check();
     let (events, facets) = checked.split_once(" events, ").expect("counts");
