@@ -200,11 +200,15 @@ fn what_was_killed_is_cleared_away() {
         let id = process.split(' ').next().expect("an id");
         assert!(Command::new("kill").args(["-KILL", id]).status().expect("kill starts").success());
     };
-    let ministack = person.processes();
-    let ministack = ministack.iter().find(|line| line.contains("venv/bin/python")).expect("ministack runs");
+    let running = |program: &str| {
+        let begins = |line: &String| line.split_once(' ').is_some_and(|(_, line)| line.starts_with(program));
+        person.processes().into_iter().find(begins)
+    };
+    let python = person.directory.join("up/venv/bin/python");
+    let ministack = running(python::argument(&python)).expect("ministack runs");
 
     // ministack takes its functions along; up starts over.
-    kill(ministack);
+    kill(&ministack);
     block_on(until("all processes to end", PATIENCE, async || person.processes().is_empty().then_some(())));
     let again = person.up(&binaries, &["--json"]);
     assert!(again.errors.contains("starting over"), "{}", again.errors);
@@ -212,8 +216,9 @@ fn what_was_killed_is_cleared_away() {
     assert_eq!(again["changed"], "created");
     assert_ne!(again["outputs"], first["outputs"]);
 
-    // With its keeper: down clears the rest away.
-    person.processes().iter().for_each(|process| kill(process));
+    // Without its keeper it goes on, and down still finds it.
+    kill(&running("/bin/sh").expect("the keeper runs"));
+    assert_eq!(document(person.up(&binaries, &["--json"]))["changed"], "nothing");
     let kept = succeeded(person.down(&["--keep-environment"]));
     assert!(kept.contains("is kept"), "{kept}");
     block_on(until("all processes to end", PATIENCE, async || person.processes().is_empty().then_some(())));
