@@ -62,15 +62,19 @@ def main(arguments):
     parser.add_argument("template")
     parser.add_argument("--tool", action="append", choices=MODULES, help="only this tool")
     parser.add_argument("--faults", action="store_true", help="seed faults and tell which tool finds which")
+    parser.add_argument("--fault", action="append", help="with --faults: only this one, named as its function")
     parser.add_argument("--docs", help="with --faults: the page that holds the table; it must be as printed")
     parser.add_argument("--write", action="store_true", help="with --docs: bring the page up to date")
     options = parser.parse_args(arguments)
     project = Project(options.template)
     tools = options.tool or list(MODULES)
+    if options.docs and (options.tool or options.fault):
+        parser.error("the page has a table of all tools and faults")
     if options.faults:
         import faults
 
-        return 0 if faults.table(project, {tool: MODULES[tool] for tool in tools}, options.docs, options.write) else 1
+        modules = {tool: MODULES[tool] for tool in tools}
+        return 0 if faults.table(project, modules, options.fault, options.docs, options.write) else 1
     return 0 if check(project, tools) else 1
 
 

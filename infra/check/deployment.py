@@ -73,9 +73,10 @@ class Project:
         """The environment variables without which some function does not start."""
         return {name for text in self._code for name in re.findall(r'\brequired\(\s*"([A-Z_]+)"', text)}
 
-    def quotes(self, text):
-        """Whether the code has a text in quotation marks."""
-        return any(f'"{text}"' in code for code in self._code)
+    def measures(self, metric):
+        """Whether the code names a metric, as a text or as one of `Metric`."""
+        named = re.compile(rf'(?:Metric::|"){re.escape(metric)}\b')
+        return any(named.search(code) for code in self._code)
 
     @cached_property
     def runbook_sections(self):
@@ -134,18 +135,16 @@ class Variant:
 
     def function_of(self, text):
         """The logical id of the function that a name, an ARN, a version's or an alias's ARN means."""
-        if not isinstance(text, str):
-            return None
-        name = self.arns.get(text)
-        for _ in range(3):
-            body = self.resources.get(name or text)
-            if body is None:
-                return None
-            if body["Type"] == "AWS::Lambda::Function":
-                return name or text
-            text, name = body["Properties"].get("FunctionName"), None
-            name = self.arns.get(text)
-        return None
+        return self.invoked(text)[0]
+
+    def invoked(self, text):
+        """The logical id of a function, and the version or alias by which it is meant; without one it is `$LATEST`."""
+        name, qualifier = text, "$LATEST"
+        if isinstance(text, str) and ":function:" in text:
+            parts = text.split(":function:")[1].split(":")
+            name, qualifier = parts[0], parts[1] if len(parts) > 1 else qualifier
+        known = isinstance(name, str) and self.resources.get(name, {}).get("Type") == "AWS::Lambda::Function"
+        return (name, qualifier) if known else (None, None)
 
     def json(self):
         """The template with its conditions worked out, as tools read it."""

@@ -27,7 +27,6 @@ ARNS = {
     "AWS::SNS::Topic": "arn:aws:sns:us-east-1:123456789012:{}",
     "AWS::Lambda::Function": "arn:aws:lambda:us-east-1:123456789012:function:{}",
     "AWS::Lambda::Version": "arn:aws:lambda:us-east-1:123456789012:function:{}:1",
-    "AWS::Lambda::Alias": "arn:aws:lambda:us-east-1:123456789012:function:{}:live",
     "AWS::StepFunctions::StateMachine": "arn:aws:states:us-east-1:123456789012:stateMachine:{}",
     "AWS::Logs::LogGroup": "arn:aws:logs:us-east-1:123456789012:log-group:{}:*",
     "AWS::IAM::Role": "arn:aws:iam::123456789012:role/{}",
@@ -191,6 +190,9 @@ class Resolver:
 
     def arn(self, name):
         """The ARN that a resource has here."""
+        if self.types[name] == "AWS::Lambda::Alias":
+            alias = self.value(self.template["Resources"][name].get("Properties", {}))
+            return f"{ARNS['AWS::Lambda::Function'].format(alias.get('FunctionName'))}:{alias.get('Name')}"
         form = ARNS.get(self.types[name], "arn:aws:{type}:us-east-1:123456789012:{}")
         return form.format(name, type=self.types[name].split("::")[1].lower())
 

@@ -39,6 +39,13 @@ fn the_template_passes_our_own_checks() {
     check(&["--tool", "own"]);
 }
 
+/// Seeded faults show what the checks find, and this that they find no more.
+#[test]
+fn the_checks_take_what_is_right_for_right() {
+    let tests = workspace::root().join("infra/check/test_check.py");
+    python::INFRA.run("python", &["-B", python::argument(&tests)]);
+}
+
 /// Each fault that is put into the template is found, and the page says by which tool.
 #[test]
 fn every_seeded_fault_is_found() {

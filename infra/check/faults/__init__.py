@@ -20,16 +20,17 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 TRANSLATOR = "translator"
 
 
-def table(project, modules, docs, write):
+def table(project, modules, chosen, docs, write):
     """Prints which tool finds which fault; whether each fault is found by what must, and the page says the same."""
+    names = chosen or list(FAULTS)
     with ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=_start, initargs=(project.path, modules)) as pool:
-        results = dict(zip(FAULTS, pool.map(_seeded, FAULTS), strict=True))
+        results = dict(zip(names, pool.map(_seeded, names), strict=True))
     lines = _lines(results, [TRANSLATOR, *modules])
     print("\n".join(lines))
     wrong = [f"{name}: {_missed(FAULTS[name], found)}" for name, found in results.items() if _missed(FAULTS[name], found)]
     if docs:
         wrong += _page(Path(docs), lines, write)
-    print("\n".join(wrong) if wrong else f"{len(FAULTS)} faults, each found")
+    print("\n".join(wrong) if wrong else f"{len(names)} faults, each found")
     return not wrong
 
 

@@ -124,6 +124,12 @@ def function_without_destination(template):
 
 
 @fault("own", "no-dead-letters")
+def destination_of_another_alias(template):
+    """A rule that goes by no alias, where the destination for failures does."""
+    properties(template, "Ended")["Targets"][0]["Arn"] = arn("NotifyFunction")
+
+
+@fault("own", "no-dead-letters")
 def stream_without_destination(template):
     """A stream whose records are dropped when they fail."""
     del properties(template, "StreamRecords")["DestinationConfig"]

@@ -84,9 +84,9 @@ def reserved_concurrency(template):
 
 
 @fault("cfn-lint", "E3034")
-def too_much_memory(template):
-    """A function of more memory than there is."""
-    properties(template, "TransformFunction")["MemorySize"] = 20480
+def too_little_memory(template):
+    """A function of less memory than Lambda gives."""
+    properties(template, "NotifyFunction")["MemorySize"] = 64
 
 
 @fault("own", "variable")
@@ -156,6 +156,12 @@ def api_without_log(template):
 def metric_that_does_not_exist(template):
     """An alarm on a metric that nobody publishes."""
     properties(template, "DeadEventsAlarm")["MetricName"] = "NumberOfMessagesVisible"
+
+
+@fault("own", "metric")
+def metric_that_the_code_does_not_emit(template):
+    """An alarm on a metric of ours that no code emits."""
+    properties(template, "RejectRatioAlarm")["MetricName"] = "RejectedRatio"
 
 
 @fault("own", "metric")

@@ -15,7 +15,7 @@ def unknown_property_of_function(template):
     properties(template, "LoadFunction")["TimeoutSeconds"] = 900
 
 
-@fault("cfn-lint", "E3001")
+@fault("cfn-lint", "E3006")
 def unknown_type(template):
     """A resource of a type that does not exist."""
     template["Resources"]["Logs"]["Type"] = "AWS::Logs::Group"
@@ -57,7 +57,7 @@ def circular_dependency(template):
     properties(template, "Events")["QueueName"] = {"Fn::Sub": "${EventsPolicy}-events"}
 
 
-@fault("cfn-lint", "E8002")
+@fault("cfn-lint", "E3015")
 def condition_misspelt(template):
     """A resource under a condition that does not exist."""
     template["Resources"]["StreamRecords"]["Condition"] = "HasStreams"

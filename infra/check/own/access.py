@@ -99,28 +99,30 @@ def _taken(variant):
 def _invocations(variant):
     """Rules, topics and routes that call a function must be allowed to by a permission of that function."""
     allowed = [
-        (variant.function_of(permission.get("FunctionName")), permission.get("Principal"), str(permission.get("SourceArn", "")))
+        (variant.invoked(permission.get("FunctionName")), permission.get("Principal"), str(permission.get("SourceArn", "")))
         for _, permission in variant.of_type("AWS::Lambda::Permission")
     ]
 
-    def may(function, service, source):
+    def may(called, service, source):
+        # An alias has a policy of its own.
         return any(
-            of == function and principal == service and (not arn or arn.startswith(source)) for of, principal, arn in allowed
+            of == variant.invoked(called) and principal == service and (not arn or arn.startswith(source))
+            for of, principal, arn in allowed
         )
 
     for name, rule in variant.of_type("AWS::Events::Rule"):
         for index, target in enumerate(rule.get("Targets", [])):
             function = variant.function_of(target.get("Arn"))
-            if function and not may(function, "events.amazonaws.com", variant.resolver.arn(name)):
+            if function and not may(target["Arn"], "events.amazonaws.com", variant.resolver.arn(name)):
                 yield "uninvokable", ("Resources", name, "Properties", "Targets", index), f"no permission lets this rule invoke {function}"
     for name, subscription in variant.of_type("AWS::SNS::Subscription"):
         function = variant.function_of(subscription.get("Endpoint"))
-        if function and not may(function, "sns.amazonaws.com", subscription.get("TopicArn")):
+        if function and not may(subscription["Endpoint"], "sns.amazonaws.com", subscription.get("TopicArn")):
             yield "uninvokable", ("Resources", name), f"no permission lets the topic invoke {function}"
     for name, integration in variant.of_type("AWS::ApiGatewayV2::Integration"):
         function = variant.function_of(integration.get("IntegrationUri"))
         source = f"arn:aws:execute-api:us-east-1:123456789012:{integration.get('ApiId')}/"
-        if function and not may(function, "apigateway.amazonaws.com", source):
+        if function and not may(integration["IntegrationUri"], "apigateway.amazonaws.com", source):
             yield "uninvokable", ("Resources", name), f"no permission lets the API invoke {function}"
     yield from _started(variant)
 

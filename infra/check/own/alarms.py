@@ -84,7 +84,7 @@ def _metrics(alarm):
 def _metric(variant, namespace, metric, dimensions, path):
     keys = {dimension.get("Name") for dimension in dimensions}
     if namespace == "Stepwell":
-        known, shapes = variant.project.quotes(metric), OUR_DIMENSIONS
+        known, shapes = variant.project.measures(str(metric)), OUR_DIMENSIONS
     elif namespace in METRICS:
         shapes, names = METRICS[namespace]
         known = metric in names.split()

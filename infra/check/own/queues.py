@@ -163,18 +163,24 @@ def _without_dead_letters(variant):
 
 def _asynchronous(variant):
     """Functions that rules or topics invoke directly."""
-    configured = {variant.function_of(config.get("FunctionName")) for _, config in variant.of_type("AWS::Lambda::EventInvokeConfig")
-                  if "OnFailure" in config.get("DestinationConfig", {})}  # fmt: skip
-    configured |= {name for name, function in variant.of_type("AWS::Lambda::Function") if "DeadLetterConfig" in function}
+    configured = {
+        (variant.function_of(config.get("FunctionName")), config.get("Qualifier"))
+        for _, config in variant.of_type("AWS::Lambda::EventInvokeConfig")
+        if "OnFailure" in config.get("DestinationConfig", {})
+    }
+    queued = {name for name, function in variant.of_type("AWS::Lambda::Function") if "DeadLetterConfig" in function}
     invoked = [
-        (variant.function_of(target.get("Arn")), name)
+        (variant.invoked(target.get("Arn")), name)
         for name, rule in variant.of_type("AWS::Events::Rule")
         for target in rule.get("Targets", [])
     ]
-    invoked += [(variant.function_of(one.get("Endpoint")), name) for name, one in variant.of_type("AWS::SNS::Subscription")]
-    for function, by in invoked:
-        if function and function not in configured:
-            message = f"{by} invokes it asynchronously, and what it fails at after two more attempts gets lost; give it an OnFailure destination"
+    invoked += [(variant.invoked(one.get("Endpoint")), name) for name, one in variant.of_type("AWS::SNS::Subscription")]
+    for (function, qualifier), by in invoked:
+        if function and (function, qualifier) not in configured and function not in queued:
+            message = (
+                f"{by} invokes it ({qualifier}) asynchronously, and what it fails at after two more attempts gets lost; "
+                "give it an OnFailure destination"
+            )
             yield "no-dead-letters", ("Resources", function), message
 
 
