@@ -188,11 +188,11 @@ fn check_permanent(machine: &Machine<'_>, state: &State<'_>, report: &mut Report
         }
         for name in listed {
             let elsewhere = || {
-                let others = machine.states().filter(|(_, other)| other.at != state.at);
                 let resigned = |other: &State<'_>| {
                     other.handlers("Retry").iter().any(|other| !retries(other) && names(other).contains(&name))
                 };
-                others.into_iter().find(|(_, other)| resigned(other)).map(|(_, other)| other.name)
+                let mut others = machine.states().map(|(_, other)| other).filter(|other| other.at != state.at);
+                others.find(|other| task::calls_the_same(state, other) && resigned(other)).map(|other| other.name)
             };
             if PERMANENT.contains(&name) {
                 let message = format!("`{name}` comes again at each attempt");

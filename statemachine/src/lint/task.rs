@@ -65,6 +65,16 @@ pub(super) fn is_lambda(state: &State<'_>) -> bool {
     state.is(StateType::Task) && (direct || call(state).is_some_and(|(call, _)| call == "lambda:invoke"))
 }
 
+/// Whether two tasks call the same function, or the same integration that is no function.
+pub(super) fn calls_the_same(one: &State<'_>, other: &State<'_>) -> bool {
+    let called = |state: &State<'_>| {
+        let function = parameters(state).and_then(|given| given.get("FunctionName")).and_then(Node::text);
+        let resource = state.node.get("Resource").and_then(Node::text);
+        resource.map(|resource| (resource.to_owned(), function.map(str::to_owned)))
+    };
+    called(one).is_some() && called(one) == called(other)
+}
+
 /// What the integration is given.
 fn parameters<'a>(state: &State<'a>) -> Option<&'a Node> {
     state.node.get(match state.language {
