@@ -481,7 +481,7 @@ fn what_a_pipeline_expects_is_a_duration() {
         );
         CheckedSpec::parse("p.yaml", &text)
     };
-    let hours = |hours| Some(std::time::Duration::from_secs(hours * 3600));
+    let hours = |hours: u64| Some(std::time::Duration::from_secs(hours * 3600));
     for (every, expected) in [("1day", hours(24)), ("1d", hours(24)), ("\"1day 2h\"", hours(26)), ("90m", None)] {
         let expected = expected.or(Some(std::time::Duration::from_secs(5400)));
         assert_eq!(spec(every).expect("valid").expect_every, expected, "{every}");
