@@ -8,8 +8,12 @@ StartExecution gives the running execution that has the same name and input (Ste
 
 GetObject of a version gives the range that is asked for (Amazon S3 API Reference, "GetObject"); ministack gives the
 whole object.
+
+S3's events on EventBridge name the version of the object, in versioned buckets (S3 User Guide, "EventBridge event message
+structure"); ministack's do not.
 """
 
+import json
 from datetime import datetime, timezone
 
 from ministack.app import main
@@ -20,13 +24,30 @@ ATTRIBUTE = "<aws.scheduler.scheduled-time>"
 send = eventbridge._invoke_target
 start = stepfunctions._start_execution
 get_object = s3._get_object
+fire = s3._fire_s3_event
+
+# By bucket, key and sequencer.
+versions = {}
 
 
 def send_with_moment(target, event, rule, view=None):
     if event.get("Source") == "aws.scheduler" and ATTRIBUTE in target.get("Input", ""):
         moment = datetime.fromtimestamp(event["Time"], timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         target = {**target, "Input": target["Input"].replace(ATTRIBUTE, moment)}
+    if event.get("Source") == "aws.s3":
+        detail = json.loads(event["Detail"])
+        told = detail["object"]
+        version = versions.get((detail["bucket"]["name"], told["key"], told.get("sequencer")))
+        if version:
+            told["version-id"] = version
+            event, view = {**event, "Detail": json.dumps(detail)}, None
     return send(target, event, rule, view)
+
+
+def fire_with_version(bucket, key, *arguments, version_id=None, sequencer=None, **more):
+    if version_id:
+        versions[(bucket, key, sequencer)] = version_id
+    return fire(bucket, key, *arguments, version_id=version_id, sequencer=sequencer, **more)
 
 
 def start_once(data):
@@ -61,4 +82,5 @@ if __name__ == "__main__":
     eventbridge._invoke_target = send_with_moment
     stepfunctions._start_execution = start_once
     s3._get_object = get_range
+    s3._fire_s3_event = fire_with_version
     main()
