@@ -265,7 +265,7 @@ fn expressions(name: &str, node: &Node, input: &Shape, reader: &mut Reader) {
     let Some(expression) = expression else { return };
     let names: Vec<_> = expression.split('.').collect();
     let plain = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if names.iter().all(|name| plain(&name)) {
+    if names.iter().all(plain) {
         let steps = names.into_iter().map(|name| Step::Field(name.to_owned())).collect();
         // A path into an array takes the field of each item.
         let array = Look::There(Shape::Array);
