@@ -1,4 +1,4 @@
-"""ministack, but like AWS in three things that Stepwell counts on.
+"""ministack, but like AWS in four things that Stepwell counts on.
 
 EventBridge Scheduler puts a moment in place of `<aws.scheduler.scheduled-time>` (EventBridge Scheduler User Guide, "Using
 context attributes"); ministack sends a schedule's input as it is written.
