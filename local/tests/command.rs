@@ -173,7 +173,7 @@ fn definitions_of_state_machines_are_checked_too() {
     folder.file("wrong.asl.json", machine);
     let answer = folder.stepwell(&["check", "wrong.asl.json"]);
     assert_eq!(answer.code, 2, "{answer:?}");
-    assert!(answer.err.contains("wrong.asl.json:1:63: error[unknown-state]: state `A`: goes on to"), "{answer:?}");
+    assert!(answer.err.contains("wrong.asl.json:1:62: error[unknown-state]: state `A`: goes on to"), "{answer:?}");
     assert!(answer.err.contains("    do:  correct the name, or add the state\n"), "{answer:?}");
 
     folder.file("people.yaml", PEOPLE);
