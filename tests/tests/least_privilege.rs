@@ -66,6 +66,7 @@ const TRIGGER: &Allowed = &[
     (
         &["s3:GetObject", "s3:PutObject"],
         &[
+            "work/arrivals/p.json",
             "work/backfills/b.json",
             "work/batches/p/1.json",
             "work/gathering/p/batches.json",

@@ -35,12 +35,13 @@ pub(crate) fn functions(checkout: &Checkout) -> Result<PathBuf, CommandError> {
 /// The folder of the functions that cargo says it has made.
 fn folder(messages: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let executables = messages.filter_map(|message| {
+    let mut executables = messages.filter_map(|message| {
         let is_function = FUNCTIONS.contains(&message["target"]["name"].as_str()?);
         let executable = PathBuf::from(message["executable"].as_str()?);
         is_function.then(|| executable.parent().map(PathBuf::from)).flatten()
     });
-    executables.last()
+    // All are in one folder.
+    executables.next()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ const KEYS: [(&str, &[&str]); 4] = [
     (
         "work",
         &[
+            "arrivals/p.json",
             "backfills/b.json",
             "batches/p/1.json",
             "gathering/p/batches.json",

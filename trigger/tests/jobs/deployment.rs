@@ -209,7 +209,6 @@ impl Deployment {
         };
         let none = Timing::default();
         let report = Report {
-            generation: 0,
             run: run.clone(),
             batch: None,
             table: "s3://lake/all/".into(),

@@ -21,6 +21,7 @@ pub const SCENARIOS: &[Scenario] = scenarios![
     uploads_wait_for_a_slot_until_an_execution_ends,
     a_version_is_looked_into,
     a_message_that_nothing_can_handle_is_buried,
+    an_upload_that_was_expected_is_noted,
     uploads_are_gathered,
     a_schedule_loads_a_batch,
     records_of_a_stream_are_kept,
@@ -113,6 +114,16 @@ async fn a_message_that_nothing_can_handle_is_buried(lab: &Lab) -> Outcome {
     none_again(&lab.call(&message("events", "m", "{}")).await?)?;
     let dead = lab.messages("dead-events").await;
     ensure(dead.len() == 1, || format!("{dead:?}"))
+}
+
+async fn an_upload_that_was_expected_is_noted(lab: &Lab) -> Outcome {
+    let name = format!("expected{}", lab.unique());
+    let spec = pipeline(&name).replace("csv\" }", "csv\", expect_every: 1day }");
+    lab.put("work", &format!("pipelines/{name}.yaml"), spec).await;
+    let key = format!("{name}/a.csv");
+    lab.put("landing", &key, RECORDS).await;
+    lab.call(&created(&key, "01")).await?;
+    holds(lab, "work", &format!("arrivals/{name}.json"), 1).await
 }
 
 async fn uploads_are_gathered(lab: &Lab) -> Outcome {
