@@ -30,8 +30,8 @@ class Assumptions:
     cpu_factor: float = 1.0
     trigger_messages: int = 10
     log_kb: float = 6
-    metrics: int = 27
-    alarms: int = 10
+    metrics: int = 26
+    alarms: int = 18
     glue_mb_s_of_dpu: float = 40
     glue_start_s: float = 20
     fargate_start_s: float = 30
