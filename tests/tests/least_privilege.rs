@@ -151,6 +151,7 @@ fn roles_are_assumed_by_one_service_each() {
         let service = match name.as_str() {
             "TicksRole" => "scheduler.amazonaws.com",
             "EtlRole" => "states.amazonaws.com",
+            "DeployRole" => "codedeploy.amazonaws.com",
             _ => "lambda.amazonaws.com",
         };
         let statements = role.trust["Statement"].as_array().map(Vec::as_slice).unwrap_or_default();
