@@ -39,7 +39,7 @@ pub struct Role {
     pub policy: Policy,
 }
 
-/// All the roles of the template, by their logical id, with what [`POLICIES_BY_CHOICE`] add.
+/// All the roles of the template, by their logical id, with the policies by choice that are proved with them.
 pub fn all() -> BTreeMap<String, Role> {
     let script = workspace::root().join("tests/python/roles.py");
     let template = workspace::root().join("infra/template.yaml");
