@@ -86,7 +86,7 @@ pub struct Finding {
 }
 
 impl fmt::Display for Finding {
-    /// `<line>:<column>: <severity>[<rule>]: state `<state>`: <message>`
+    /// ``<line>:<column>: <severity>[<rule>]: state `<state>`: <message>``
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}[{}]: ", self.line, self.column, self.severity, self.rule)?;
         if let Some(state) = &self.state {
