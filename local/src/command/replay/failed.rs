@@ -7,7 +7,9 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use stepwell_pipeline::{request::RunRequest, spec::Catalog};
+#[cfg(feature = "aws")]
+use stepwell_pipeline::request::RunRequest;
+use stepwell_pipeline::spec::Catalog;
 use stepwell_statemachine::{Execution, Status};
 
 use super::{CommandError, ReplayArguments, execute};
