@@ -28,20 +28,11 @@ fn licences_bans_and_sources_are_as_deny_toml_says() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Where the database of advisories is out of reach, the test says so and nothing else.
 #[test]
+#[ignore = "asks the RustSec database on GitHub"]
 fn no_crate_has_a_known_vulnerability() {
-    let fetched = deny()
-        .args(["fetch", "db"])
-        // A network that swallows everything must not hold the tests up.
-        .envs([("GIT_HTTP_LOW_SPEED_LIMIT", "1000"), ("GIT_HTTP_LOW_SPEED_TIME", "30"), ("GIT_TERMINAL_PROMPT", "0")])
-        .output()
-        .expect("cargo-deny starts");
-    if !fetched.status.success() {
-        eprintln!("NOT CHECKED for advisories: {}", String::from_utf8_lossy(&fetched.stderr));
-        return;
-    }
-    let output = deny().args(["--offline", "check", "advisories"]).output().expect("cargo-deny starts");
+    let output = deny().args(["check", "advisories"]).env("GIT_TERMINAL_PROMPT", "0").output();
+    let output = output.expect("cargo-deny starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
