@@ -49,10 +49,11 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
 
     let batch = report::pinned_batch(context, run).await?;
     let ledger = Ledger::new(context, &table, run);
-    let Some(Brought { commit, generation, files }) = bring(context, &ledger, &table, run, &staged).await? else {
+    let Some(brought) = bring(context, &ledger, &table, run, &staged).await? else {
         tracing::info!(run = run.id, "load copied some of the files; there are more");
         return Ok(Round::More(transformed));
     };
+    let commit = brought.commit;
     // At once: a repetition after a failure of what follows finds the commit done.
     if commit == Commit::Committed {
         measure::committed(context, run, batch.as_ref(), &staged, started);
@@ -60,7 +61,6 @@ pub async fn load(context: &StageContext, transformed: Transformed) -> Result<Ro
     ledger.remove_replaced().await?;
     ledger.sweep(run).await?;
     let current = commit != Commit::Superseded;
-    let brought = Brought { commit, generation, files };
     let report = report::write(context, run, batch, &table, &staged, brought, started).await?;
     staging::remove(context, run).await?;
     context.progress.finished(Stage::Load, commit == Commit::AlreadyCommitted);
@@ -95,7 +95,8 @@ impl Brought {
     }
 }
 
-/// Copies the run's files and makes them current, unless they are or a newer version's are; nothing where the time was up before all were copied.
+/// Copies the run's files and makes them current, unless they are or a newer version's are; nothing where the time was
+/// up before all were copied.
 async fn bring(
     context: &StageContext,
     ledger: &Ledger<'_>,
