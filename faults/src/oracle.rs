@@ -152,7 +152,7 @@ fn check_documents(documents: &[CommitManifest], model: &Model, pipeline: &str) 
             let source = &document.run.source;
             source.key == version.key
                 && source.etag == version.etag()
-                && source.sequencer.as_deref() == Some(&version.sequencer())
+                && source.sequencer == version.sequencer()
                 && document.run.pipeline == spec.pipeline
                 && document.records_loaded == version.loaded(spec).len() as u64
                 && document.run.spec_digest == stepwell_pipeline::run::digest(spec.text().as_bytes())

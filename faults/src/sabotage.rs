@@ -53,6 +53,8 @@ bugs! {
     SequencerForgotten = "sequencer-forgotten",
     /// Sequencers are padded on the left before they are compared.
     SequencerPaddedLeft = "sequencer-padded-left",
+    /// Of versions that do not say which is the newer, the one that is loaded last becomes current.
+    LatestNotAsked = "latest-not-asked",
     /// All files of the table are copies of the first staged one.
     FirstFileCopied = "first-file-copied",
     /// Staged data of loaded runs stays.
@@ -211,6 +213,9 @@ pub(crate) fn read(inner: &mut Inner, at: &ObjectRef, object: Arc<Object>) -> Ar
             if text.len() < SEQUENCER_LENGTH {
                 *sequencer = format!("{text:0>SEQUENCER_LENGTH$}").into();
             }
+        }))),
+        Some(Bug::LatestNotAsked) if is_commit => Arc::new(object.with_bytes(edited(&object.bytes, |json| {
+            json["run"]["source"]["version"] = "not the latest".into();
         }))),
         _ => object,
     }

@@ -63,6 +63,8 @@ pub struct Version {
     pub number: u32,
     /// Whether it is compressed.
     pub gzip: bool,
+    /// Whether an event tells of its upload; else somebody starts its run by hand.
+    pub is_told: bool,
 }
 
 /// What a line is.
@@ -110,11 +112,11 @@ impl Version {
         state::etag(&self.bytes())
     }
 
-    /// S3's sequencer of the upload's event. They are of unequal length, as S3's may be.
-    pub fn sequencer(&self) -> String {
+    /// S3's sequencer of the upload's event, if there is one. They are of unequal length, as S3's may be.
+    pub fn sequencer(&self) -> Option<String> {
         let number = self.number;
         let tail = if (number / 10).is_multiple_of(2) { "" } else { "00C1" };
-        format!("0055AED6DCD9{number:02X}{tail}")
+        self.is_told.then(|| format!("0055AED6DCD9{number:02X}{tail}"))
     }
 
     /// The records that fit the schema.
@@ -260,6 +262,7 @@ fn version(number: u32, lines: &[&str]) -> Version {
         lines: lines.iter().map(|line| (*line).to_owned()).collect(),
         number,
         gzip: false,
+        is_told: true,
     }
 }
 
@@ -300,6 +303,8 @@ pub static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let mended = Spec { least_amount: 20, tolerate: 3, ..spec() };
     let strict = Spec { tolerate: 2, ..spec() };
     let again = Version { number: 30, ..one.clone() };
+    let (untold_one, untold_two) =
+        (Version { is_told: false, ..one.clone() }, Version { is_told: false, ..two.clone() });
     vec![
         scenario("new", "one new object", vec![Step::Publish(spec()), upload(&one), run(&one)]),
         scenario(
@@ -316,6 +321,11 @@ pub static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
             "late",
             "an older version arrives after the newer",
             vec![Step::Publish(spec()), upload(&one), upload(&two), run(&two), run(&one)],
+        ),
+        scenario(
+            "untold",
+            "two versions of one second, whose runs are started by hand, the newer first",
+            vec![Step::Publish(spec()), upload(&untold_one), upload(&untold_two), run(&untold_two), run(&untold_one)],
         ),
         scenario(
             "two-pipelines",

@@ -153,6 +153,7 @@ const CAUGHT_BY: &[&str] = &[
     "newer:",
     "new:",
     "late:",
+    "untold:",
     "newer:",
     "new:",
     "mended:",
@@ -193,6 +194,7 @@ const MENDED: &[(&str, &str)] = &[
         "returning:6.rival-runs.redrive,15.slow-down.replay,52.rival-runs.retry",
     ),
     ("a part of an upload is lost, and the upload stays", "pieces:10.torn.retry"),
+    ("the older of two versions of one second replaces the newer", "untold:"),
 ];
 
 #[test]

@@ -4,12 +4,13 @@
 
 mod commit;
 mod copy;
+mod latest;
 mod measure;
 mod report;
 
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    current::{self, Standing},
+    current::Standing,
     handoff::{Commit, Loaded, Round, Transformed},
     manifest::{CommitManifest, CommittedFile, DataFile, TransformManifest},
     run::Run,
@@ -106,7 +107,7 @@ async fn bring(
 ) -> Result<Option<Brought>, StageError> {
     for _ in 0..ATTEMPTS_MAX {
         let current = ledger.current().await?;
-        match (current::standing(current.as_ref(), run), current) {
+        match (latest::standing(context, current.as_ref(), run).await?, current) {
             (Standing::Superseded, _) => {
                 return Ok(Some(Brought { commit: Commit::Superseded, generation: 0, files: Vec::new() }));
             }

@@ -13,10 +13,11 @@ use stepwell_pipeline::{
     handoff::{Commit, Loaded, Round, Transformed},
     manifest::{CommitManifest, DataFile, TransformManifest},
     progress::Progress,
+    run::Source,
     stage::{Budget, Stage, StageContext},
     store::{self, ObjectRef, Stores},
 };
-use trips::{SPEC, context, table, transformed};
+use trips::{SPEC, context, of_source, table, transformed};
 
 async fn load_version(context: &StageContext, version: &str, sequencer: &str) -> Loaded {
     let transformed = transformed(context, version, sequencer, SPEC).await;
@@ -38,6 +39,51 @@ async fn the_same_bytes_sent_again_are_newer_than_what_came_between() {
     assert_eq!(table(&context).await, ["v1", "v1"]);
     assert_eq!(load_version(&context, "v3", "04").await.commit, Commit::Committed);
     assert_eq!(table(&context).await, ["v3", "v3"]);
+}
+
+/// Uploads a version of which no event tells, all in the same second.
+async fn upload(context: &StageContext) -> Source {
+    let object = ObjectRef::new("landing", "in/trips.csv");
+    store::put(&*context.stores, &object, "id\n1\n").await.unwrap();
+    let meta = store::head(&*context.stores, &object).await.unwrap().unwrap();
+    Source {
+        bucket: object.bucket,
+        key: object.key,
+        version: None,
+        etag: meta.e_tag.unwrap(),
+        size: meta.size,
+        modified_ms: 0,
+        sequencer: None,
+    }
+}
+
+async fn load_source(context: &StageContext, source: &Source) -> Commit {
+    let transformed = of_source(context, source.clone(), SPEC).await;
+    load(context, transformed).await.expect("loaded").done().expect("in one round").commit
+}
+
+#[tokio::test]
+async fn of_versions_of_one_second_without_events_the_one_that_the_key_holds_is_the_newer() {
+    for loads in [&[0, 1][..], &[1, 0], &[0, 1, 0, 1]] {
+        let context = context();
+        let versions = [upload(&context).await, upload(&context).await];
+        for version in loads {
+            load_source(&context, &versions[*version]).await;
+        }
+        assert_eq!(table(&context).await, [versions[1].etag.as_str(); 2], "{loads:?}");
+        assert_eq!(load_source(&context, &versions[0]).await, Commit::Superseded, "{loads:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_versions_of_one_second_that_are_both_gone_the_one_that_is_loaded_last_is_current() {
+    let context = context();
+    let versions = [upload(&context).await, upload(&context).await];
+    store::delete(&*context.stores, &ObjectRef::new("landing", "in/trips.csv")).await.unwrap();
+    for version in [&versions[1], &versions[0]] {
+        assert_eq!(load_source(&context, version).await, Commit::Committed);
+        assert_eq!(table(&context).await, [version.etag.as_str(); 2]);
+    }
 }
 
 #[derive(Debug, Default)]

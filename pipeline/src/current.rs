@@ -30,6 +30,8 @@ pub enum Standing {
     CommittedEarlier,
     /// A newer version's files are current.
     Superseded,
+    /// Another version's files are current, and the two do not say which is the newer.
+    Undecided,
 }
 
 /// The place of the commit document of a run's source key.
@@ -70,5 +72,9 @@ pub fn standing(current: Option<&Current>, run: &Run) -> Standing {
             (true, _) => Standing::Committed,
         };
     }
-    if order == Ordering::Less { Standing::Superseded } else { Standing::Pending }
+    match order {
+        Ordering::Less => Standing::Superseded,
+        Ordering::Equal => Standing::Undecided,
+        Ordering::Greater => Standing::Pending,
+    }
 }

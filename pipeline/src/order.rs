@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use crate::run::Source;
 
-/// Which of two versions of one key is the newer.
+/// Which of two versions of one key is the newer; equal where they do not say.
 ///
 /// S3 promises no order of events. Sequencers of one key compare as hexadecimal strings, the shorter right-padded with
 /// zeros (S3 user guide, "Event message structure"). Runs that no event started have none: then the time of the
-/// version counts.
+/// version counts, which S3 gives in whole seconds.
 pub fn compare(one: &Source, other: &Source) -> Ordering {
     match (&one.sequencer, &other.sequencer) {
         (Some(one), Some(other)) => compare_sequencers(one, other),

@@ -39,7 +39,7 @@ pub async fn serves<'a>(
     }
     let document = current::document(&spec.table(&context.buckets), run);
     let current = current::read(&*context.stores, &document).await?;
-    Ok(current::standing(current.as_ref(), run) != Standing::Pending)
+    Ok(!matches!(current::standing(current.as_ref(), run), Standing::Pending | Standing::Undecided))
 }
 
 /// Removes everything that a run staged. Repeated, it finds nothing to do.

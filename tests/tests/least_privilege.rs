@@ -51,7 +51,8 @@ const LOAD: &Allowed = &[
     (&["s3:GetObject", "s3:PutObject"], &[RUNS]),
     (&["s3:GetObject", "s3:DeleteObject"], &[STAGED]),
     (&["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"], TABLES),
-    (&["s3:ListBucket"], &["work", "lake"]),
+    (&["s3:GetObject"], LANDING),
+    (&["s3:ListBucket"], &["landing", "work", "lake"]),
 ];
 const NOTIFY: &Allowed = &[
     WRITE_LOGS,

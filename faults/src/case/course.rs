@@ -34,7 +34,7 @@ fn request(version: &Version, id: Option<String>) -> RunRequest {
         key: place.key,
         version: id,
         etag: Some(version.etag()),
-        sequencer: Some(version.sequencer()),
+        sequencer: version.sequencer(),
         ..RunRequest::default()
     }
 }

@@ -48,6 +48,12 @@ pub(crate) async fn of_key(
         modified_ms: 0,
         sequencer: Some(sequencer.into()),
     };
+    of_source(context, source, spec).await
+}
+
+/// The same for a source, whose entity tag is the version's name.
+pub(crate) async fn of_source(context: &StageContext, source: Source, spec: &str) -> Transformed {
+    let version = source.etag.clone();
     let stores = &*context.stores;
     let run = Run::new("trips", &digest(spec.as_bytes()), source);
     store::put(stores, &ObjectRef::new("work", run.spec_key()), spec.to_owned()).await.unwrap();
@@ -55,7 +61,7 @@ pub(crate) async fn of_key(
     for directory in ["year=1", "year=2"] {
         let path = format!("{directory}/{}.parquet", run.file_stem());
         let staged = run.stage_key(Stage::Transform, &path);
-        store::put(stores, &ObjectRef::new("work", &staged), version.to_owned()).await.unwrap();
+        store::put(stores, &ObjectRef::new("work", &staged), version.clone()).await.unwrap();
         files.push(DataFile { staged, path, records: 2, bytes: version.len() as u64 });
     }
     let bytes_out = files.iter().map(|file| file.bytes).sum();
