@@ -216,16 +216,9 @@ mod tests {
                 ("PipelinesOverdue", Unit::Count),
             ]
         );
-        let (page, template) = (include_str!("../../docs/observability.md"), include_str!("../../infra/template.yaml"));
+        let page = include_str!("../../docs/observability.md");
         for (name, _) in told {
             assert!(page.contains(&format!("`{name}`")), "the page lacks {name}");
-        }
-        let watched = template.split("Namespace: Stepwell\n").skip(1);
-        let watched: Vec<_> =
-            watched.filter_map(|rest| rest.trim_start().strip_prefix("MetricName: ")?.lines().next()).collect();
-        assert!(watched.len() >= 5, "{watched:?}");
-        for name in watched {
-            assert!(told.iter().any(|(known, _)| *known == name), "an alarm watches {name}");
         }
     }
 }
