@@ -128,4 +128,9 @@ mod tests {
             assert_eq!(BatchName::of(&ObjectRef::new(bucket, key), "work"), None, "{bucket} {key}");
         }
     }
+
+    #[test]
+    fn what_a_run_pinned_of_its_batch_is_in_the_runs_prefix() {
+        assert_eq!(PinnedBatch::key("orders-12ab"), "runs/orders-12ab/batch.json");
+    }
 }

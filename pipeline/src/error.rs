@@ -144,6 +144,7 @@ mod tests {
     fn names_round_trip() {
         for kind in ErrorKind::ALL {
             assert_eq!(kind.name().parse(), Ok(*kind));
+            assert_eq!(kind.to_string(), kind.name());
         }
     }
 

@@ -116,3 +116,30 @@ impl Executions for MemoryExecutions {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_execution_runs_until_it_is_told_how_it_ends() {
+        let executions = MemoryExecutions::default();
+        let (first, second) = (RunRequest { key: "first".into(), ..RunRequest::default() }, RunRequest::default());
+        assert_eq!(executions.describe("a").await.expect("described"), None);
+        assert_eq!(executions.start("a", &first).await.expect("started"), Started::Running);
+        assert_eq!(executions.start("a", &second).await.expect("started"), Started::Running);
+        assert_eq!(executions.start("b", &second).await.expect("started"), Started::Running);
+        assert_eq!(executions.started()["a"], first, "the first delivery counts");
+        assert_eq!(executions.running(), ["a", "b"]);
+        let described = executions.describe("a").await.expect("described").expect("known");
+        assert_eq!((described.state, described.ended_ms), (ExecutionState::Running, None));
+
+        let ended = ExecutionState::Succeeded(Value::Null);
+        executions.end("a", ended.clone());
+        assert_eq!(executions.start("a", &first).await.expect("started"), Started::AlreadyDone);
+        assert_eq!(executions.running(), ["b"]);
+        let described = executions.describe("a").await.expect("described").expect("known");
+        assert_eq!((described.state, described.ended_ms), (ended, Some(1)));
+        assert_eq!(executions.id("a"), "a");
+    }
+}

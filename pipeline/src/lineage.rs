@@ -27,11 +27,8 @@ use crate::StageError;
 /// The longest that an event may take on its way, repetitions included.
 pub const SENDING_TIME: Duration = Duration::from_secs(10);
 
-/// How often an event is sent where that may help.
-const ATTEMPTS_MAX: u32 = 3;
-
-/// The pause before the first repetition; each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(300);
+/// The pauses before repetitions, where those may help.
+const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(600)];
 
 /// The namespace of jobs where nothing says another.
 pub const DEFAULT_NAMESPACE: &str = "stepwell";
@@ -81,13 +78,11 @@ impl Lineage {
     }
 
     async fn emit(&self, event: &RunEvent) -> Result<(), StageError> {
-        let mut pause = PAUSE;
-        for _ in 1..ATTEMPTS_MAX {
+        for pause in PAUSES {
             match self.sink.emit(event).await {
                 Err(error) if error.kind().is_transient() => tokio::time::sleep(pause).await,
                 ended => return ended,
             }
-            pause *= 2;
         }
         self.sink.emit(event).await
     }

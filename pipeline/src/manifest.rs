@@ -293,3 +293,26 @@ pub struct Timings {
     /// Of `load`.
     pub load: Timing,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_timing_is_in_milliseconds_and_its_duration_in_seconds() {
+        let began = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        let timing = Timing::between(began, began + Duration::from_micros(2_500_900));
+        assert_eq!(timing, Timing { started_ms: 1_700_000_000_123, duration_ms: 2_500 });
+        assert_eq!(timing.duration_seconds(), 2.5);
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_makes_no_time_negative() {
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
+        assert_eq!(Timing::between(began, SystemTime::UNIX_EPOCH), Timing { started_ms: 9_000, duration_ms: 0 });
+        let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Timing::between(before_1970, SystemTime::UNIX_EPOCH), Timing { started_ms: 0, duration_ms: 1_000 });
+    }
+}

@@ -190,3 +190,35 @@ impl Metrics for MemoryMetrics {
 pub fn reject_ratio(rejected: u64, read: u64) -> f64 {
     if read == 0 { 0.0 } else { rejected as f64 / read as f64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_units_are_those_that_alarms_and_dashboards_have() {
+        let told = Metric::ALL.map(|metric| (metric.name(), metric.unit()));
+        assert_eq!(
+            told,
+            [
+                ("RecordsRead", Unit::Count),
+                ("RecordsRejected", Unit::Count),
+                ("RecordsLoaded", Unit::Count),
+                ("BytesRead", Unit::Bytes),
+                ("BytesLoaded", Unit::Bytes),
+                ("StageSeconds", Unit::Seconds),
+                ("RejectRatio", Unit::None),
+                ("LagSeconds", Unit::Seconds),
+                ("RunsSucceeded", Unit::Count),
+                ("RunsFailed", Unit::Count),
+                ("NoticesFailed", Unit::Count),
+                ("CostUsd", Unit::None),
+                ("PipelinesOverdue", Unit::Count),
+            ]
+        );
+        let page = include_str!("../../docs/observability.md");
+        for (name, _) in told {
+            assert!(page.contains(&format!("`{name}`")), "the page lacks {name}");
+        }
+    }
+}

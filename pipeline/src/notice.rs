@@ -51,3 +51,17 @@ pub trait Notifier: Debug + Send + Sync {
     /// `TargetUnavailable` or `Throttled` where a repetition may succeed, else a permanent kind.
     async fn publish(&self, notice: &Notice) -> Result<(), StageError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_one_word_in_attributes_and_documents() {
+        for (outcome, word) in [(Outcome::Succeeded, "succeeded"), (Outcome::Failed, "failed")] {
+            assert_eq!((outcome.word(), json!(outcome)), (word, json!(word)));
+        }
+    }
+}

@@ -194,11 +194,13 @@ mod tests {
         assert!((of("PUT").usd - 12.0 * 0.000_005).abs() < 1e-12);
         assert!((of("GET").usd - 105.0 * 0.000_000_4).abs() < 1e-12);
         assert!((bill.usd - bill.lines.iter().map(|line| line.usd).sum::<f64>()).abs() < 1e-15);
+        assert_eq!(usage().cost_usd(), bill.usd);
         assert!((bill.usd - (31.0 * 0.000_013_333_4 + 0.000_000_6 + 0.000_175 + 0.000_06 + 0.000_042)).abs() < 1e-12);
     }
 
     #[test]
     fn nothing_used_costs_nothing() {
         assert_eq!(Bill::of(&Usage::default()).usd, 0.0);
+        assert_eq!(Price::default().of(7.0), 0.0, "where there is no price");
     }
 }

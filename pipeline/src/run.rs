@@ -175,6 +175,12 @@ mod tests {
         assert_ne!(one.file_stem(), two.file_stem());
     }
 
+    /// FIPS 180-2, appendix B.1.
+    #[test]
+    fn a_digest_is_sha_256_in_hexadecimal() {
+        assert_eq!(digest(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
     #[test]
     fn words_do_not_run_together() {
         assert_ne!(short_hash(&["ab", "c"]), short_hash(&["a", "bc"]));

@@ -265,3 +265,23 @@ pub fn json_schema() -> serde_json::Value {
 fn unlocated<T>(value: T) -> Spanned<T> {
     Spanned::new(value, serde_saphyr::Location::UNKNOWN, serde_saphyr::Location::UNKNOWN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_an_object_or_a_folder_of_the_lake_or_the_work_bucket() {
+        let buckets = Buckets { landing: "landing-1".into(), work: "work-1".into(), lake: "lake-1".into() };
+        for (path, place) in [
+            ("lake/airlines/", Some(ObjectRef::new("lake-1", "airlines/"))),
+            ("work/rates/2026.parquet", Some(ObjectRef::new("work-1", "rates/2026.parquet"))),
+            ("landing/a.parquet", None),
+            ("lake/", None),
+            ("lake", None),
+        ] {
+            let reference = ReferenceSpec { name: unlocated("a".into()), path: unlocated(path.into()) };
+            assert_eq!(reference.place(&buckets), place, "{path}");
+        }
+    }
+}

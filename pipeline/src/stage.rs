@@ -214,3 +214,39 @@ impl Budget for Until {
 
 /// The version of the code, as it is written into manifests and reports.
 pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{progress::Unwatched, store::MemoryStores};
+
+    #[test]
+    fn a_function_serves_the_stage_that_is_called_as_it_is() {
+        for (function, stage) in [
+            ("extract", Some(Stage::Extract)),
+            ("transform", Some(Stage::Transform)),
+            ("load", Some(Stage::Load)),
+            ("trigger", None),
+            ("notify", None),
+        ] {
+            assert_eq!(Stage::of_function(function), stage, "{function}");
+        }
+    }
+
+    #[test]
+    fn work_should_end_by_its_moment_and_not_before() {
+        let buckets = Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() };
+        let context = StageContext::new(Arc::new(MemoryStores::default()), buckets, Arc::new(Unwatched));
+        let now = Instant::now();
+        assert!(!context.budget.is_spent());
+        assert!(!context.clone().until(now + Duration::from_hours(1)).budget.is_spent());
+        assert!(context.until(now).budget.is_spent());
+    }
+
+    #[test]
+    fn the_hash_key_is_never_printed() {
+        assert_eq!(format!("{:?}", HashKey::new(b"secret")), "HashKey(…)");
+    }
+}

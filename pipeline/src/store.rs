@@ -2,6 +2,8 @@
 
 mod conditional;
 mod memory;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::{fmt, fmt::Debug, sync::Arc};

@@ -8,8 +8,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     ErrorKind, StageError,
-    lineage::{EventType, Lineage, LineageSink, MemoryLineage, Problem, RunEvent, StoredLineage, Subject},
-    manifest::{ColumnProfile, ExtractManifest, Timing},
+    handoff::Commit,
+    lineage::{
+        ColumnLineage, ColumnSource, Effect, EventType, Lineage, LineageSink, MemoryLineage, Problem, RunEvent,
+        StoredLineage, Subject, TableColumn, Transformation,
+    },
+    manifest::{ColumnProfile, ExtractManifest, Report, Timing, Timings, TransformManifest},
     reject::{ReasonCount, Reject, RejectCode},
     run::{Run, Source},
     spec::CheckedSpec,
@@ -50,13 +54,18 @@ fn run() -> Run {
 }
 
 fn with_subject<T>(redrive_count: u64, told: impl FnOnce(Subject<'_>) -> T) -> T {
-    let (spec, run, buckets) = (spec(), run(), buckets());
+    with_subject_of(&spec(), redrive_count, told)
+}
+
+fn with_subject_of<T>(spec: &CheckedSpec, redrive_count: u64, told: impl FnOnce(Subject<'_>) -> T) -> T {
+    let (run, buckets) = (run(), buckets());
+    let lineage = Lineage::new(Arc::new(MemoryLineage::default()), "tests");
     told(Subject {
-        namespace: "tests",
+        namespace: lineage.namespace(),
         execution_id: "arn:1",
         redrive_count,
         pipeline: "orders",
-        spec: Some(&spec),
+        spec: Some(spec),
         run: Some(&run),
         object: None,
         members: None,
@@ -123,15 +132,135 @@ async fn of_repetitions_the_first_stays_and_each_failure_of_a_redrive_is_kept() 
 fn an_event_names_job_run_source_and_table() {
     let event = json!(started(SystemTime::UNIX_EPOCH));
     assert_eq!((&event["eventType"], &event["job"]["name"]), (&json!("START"), &json!("orders")));
+    assert_eq!(event["job"]["namespace"], "tests");
     assert_eq!(event["run"]["facets"]["externalQuery"]["externalQueryId"], "arn:1");
     let input = &event["inputs"][0];
     assert_eq!((&input["namespace"], &input["name"]), (&json!("s3://landing"), &json!("in/a.csv.gz")));
     assert_eq!(input["facets"]["version"]["datasetVersion"], "v1");
     assert_eq!(input["facets"]["storage"]["fileFormat"], "csv");
+    let (bucket, kind) = (&input["facets"]["dataSource"], &input["facets"]["datasetType"]["datasetType"]);
+    assert_eq!(
+        (&bucket["name"], &bucket["uri"], kind),
+        (&json!("s3://landing"), &json!("s3://landing"), &json!("FILE"))
+    );
+    let columns = json!([
+        {"name": "id", "type": "int64", "ordinal_position": 1},
+        {"name": "amount", "type": "float64", "ordinal_position": 2},
+        {"name": "age", "type": "int32", "ordinal_position": 3},
+    ]);
+    assert_eq!(input["facets"]["schema"]["fields"], columns);
     assert_eq!(
         (&event["outputs"][0]["namespace"], &event["outputs"][0]["name"]),
         (&json!("s3://lake"), &json!("orders"))
     );
+    assert_eq!(event["outputs"][0]["facets"]["datasetType"]["datasetType"], "TABLE");
+}
+
+#[test]
+fn redrives_are_told_by_their_number() {
+    for (redrive_count, expected) in [(0, None), (1, Some("1")), (12, Some("12"))] {
+        let event = json!(with_subject(redrive_count, |subject| subject.started(SystemTime::UNIX_EPOCH)));
+        let tags = event["run"]["facets"]["tags"]["tags"].as_array().expect("tags");
+        let told = tags.iter().find(|tag| tag["key"] == "stepwell_redrive_count");
+        assert_eq!(told.and_then(|tag| tag["value"].as_str()), expected);
+    }
+}
+
+const JOINING_SPEC: &str = r#"
+pipeline: orders
+source: { match: "in/*.csv.gz" }
+schema:
+  - { name: id, type: int64 }
+  - { name: currency, type: string }
+transform:
+  sql: SELECT id, rate FROM input JOIN rates ON currency = name WHERE id > 0
+  references: [{ name: countries, path: lake/countries/ }, { name: rates, path: work/rates.parquet }]
+load: { target: parquet, path: lake/orders/ }
+"#;
+
+#[test]
+fn the_columns_of_the_table_are_told_with_what_they_come_from() {
+    let spec = CheckedSpec::parse("orders.yaml", JOINING_SPEC).expect("a spec");
+    let source = |table: &str, column: &str, effect, masking| ColumnSource {
+        table: table.into(),
+        column: column.into(),
+        transformations: vec![Transformation { effect, masking }],
+    };
+    let lineage = ColumnLineage {
+        columns: [
+            ("id".to_owned(), vec![source("input", "id", Effect::Identity, false)]),
+            (
+                "rate".to_owned(),
+                vec![
+                    source("rates", "rate", Effect::Aggregation, true),
+                    source("unknown", "a", Effect::Identity, false),
+                ],
+            ),
+        ]
+        .into(),
+        dataset: vec![source("input", "currency", Effect::Join, false)],
+    };
+    let column = |name: &str, data_type: &str| TableColumn { name: name.into(), data_type: data_type.into() };
+    let transformed = TransformManifest {
+        run: run(),
+        files: Vec::new(),
+        records_in: 2,
+        records_out: 2,
+        records_filtered: None,
+        records_duplicate: None,
+        bytes_out: 0,
+        bytes_spilled: 0,
+        columns: vec![column("id", "int64"), column("rate", "float64")],
+        lineage: Some(lineage),
+        timing: Timing::default(),
+        code_version: String::new(),
+    };
+    let report = Report {
+        run: run(),
+        batch: None,
+        table: String::new(),
+        commit: Commit::Committed,
+        generation: 0,
+        records_read: 2,
+        records_rejected: 0,
+        records_in: 2,
+        records_out: 2,
+        records_filtered: None,
+        records_duplicate: None,
+        records_loaded: 2,
+        bytes_read: 9,
+        bytes_loaded: 5,
+        files: Vec::new(),
+        rejects: None,
+        reasons: Vec::new(),
+        profile: Vec::new(),
+        timings: Timings { extract: Timing::default(), transform: Timing::default(), load: Timing::default() },
+        cost: None,
+        code_version: String::new(),
+    };
+    let facets = |transformed: &TransformManifest| {
+        let event = with_subject_of(&spec, 0, |subject| subject.completed(&report, Some(transformed)));
+        json!(event)["outputs"][0]["facets"].take()
+    };
+    let told = facets(&transformed);
+    let fields = json!([
+        {"name": "id", "type": "int64", "ordinal_position": 1},
+        {"name": "rate", "type": "float64", "ordinal_position": 2},
+    ]);
+    assert_eq!(told["schema"]["fields"], fields);
+    let of = |bucket: &str, name: &str, field: &str, kind: &str, subtype: &str, masking: bool| {
+        let transformation = json!({"type": kind, "subtype": subtype, "masking": masking});
+        json!({"namespace": bucket, "name": name, "field": field, "transformations": [transformation]})
+    };
+    let lineage = &told["columnLineage"];
+    let id = of("s3://landing", "in/a.csv.gz", "id", "DIRECT", "IDENTITY", false);
+    let rate = of("s3://work", "rates.parquet", "rate", "DIRECT", "AGGREGATION", true);
+    assert_eq!(lineage["fields"], json!({"id": {"inputFields": [id]}, "rate": {"inputFields": [rate]}}));
+    let joined = of("s3://landing", "in/a.csv.gz", "currency", "INDIRECT", "JOIN", false);
+    assert_eq!(lineage["dataset"], json!([joined]));
+
+    let told = facets(&TransformManifest { columns: Vec::new(), lineage: None, ..transformed });
+    assert_eq!((told.get("schema"), told.get("columnLineage")), (None, None), "nothing is told that is not known");
 }
 
 #[test]
@@ -187,6 +316,17 @@ fn profile(name: &str, min: &str, max: &str) -> ColumnProfile {
 }
 
 fn told_of(records_read: u64, reasons: Vec<ReasonCount>) -> Value {
+    // Hashes may look like numbers: `12e4…`.
+    let profile = vec![profile("id", "-1", "7"), profile("amount", "0.5", "inf"), profile("age", "120000", "12e4")];
+    told_of_profile(&spec(), records_read, reasons, profile)
+}
+
+fn told_of_profile(
+    spec: &CheckedSpec,
+    records_read: u64,
+    reasons: Vec<ReasonCount>,
+    profile: Vec<ColumnProfile>,
+) -> Value {
     let records_rejected = reasons.iter().map(|reason| reason.records).sum();
     let manifest = ExtractManifest {
         run: run(),
@@ -197,12 +337,11 @@ fn told_of(records_read: u64, reasons: Vec<ReasonCount>) -> Value {
         records_rejected,
         bytes_read: 9,
         reasons,
-        // Hashes may look like numbers: `12e4…`.
-        profile: vec![profile("id", "-1", "7"), profile("amount", "0.5", "inf"), profile("age", "120000", "12e4")],
+        profile,
         timing: Timing::default(),
         code_version: String::new(),
     };
-    let event = with_subject(0, |subject| subject.refused(SystemTime::UNIX_EPOCH, &manifest));
+    let event = with_subject_of(spec, 0, |subject| subject.refused(SystemTime::UNIX_EPOCH, &manifest));
     json!(event)["inputs"][0]["inputFacets"].take()
 }
 
@@ -227,6 +366,79 @@ fn values_are_told_of_numbers_alone_and_never_of_personal_data() {
     assert_eq!((&columns["amount"]["min"], columns["amount"].get("max")), (&json!(0.5), None));
     assert_eq!(columns["age"], json!({"nullCount": 1, "distinctCount": 2, "count": 8}));
     assert!(!told.to_string().contains("told nowhere"));
+}
+
+const STRICT_SPEC: &str = r#"
+pipeline: orders
+source: { match: "in/*.csv.gz" }
+schema:
+  - { name: id, type: int64, required: true, unique: true }
+  - { name: kind, type: string, enum: [a, b], pattern: "[ab]" }
+  - { name: least, type: int8, min: 0 }
+  - { name: most, type: int8, max: 9 }
+  - { name: long, type: string, min_length: 2 }
+  - { name: short, type: string, max_length: 9 }
+  - { name: checked, type: int8, check: "checked <> least" }
+  - { name: free, type: string }
+rejects: { tolerate: "50%" }
+load: { target: parquet, path: lake/orders/ }
+"#;
+
+#[test]
+fn each_condition_of_the_spec_is_told_with_how_many_records_broke_it() {
+    let spec = CheckedSpec::parse("orders.yaml", STRICT_SPEC).expect("a spec");
+    let reasons = vec![
+        reason(None, RejectCode::Malformed, 1),
+        reason(Some("gone"), RejectCode::InvalidValue, 2),
+        reason(Some("id"), RejectCode::UnknownColumn, 4),
+        reason(Some("id"), RejectCode::RequiredMissing, 3),
+        reason(Some("id"), RejectCode::NotUnique, 5),
+        reason(Some("kind"), RejectCode::NotAllowed, 6),
+        reason(Some("kind"), RejectCode::PatternMismatch, 7),
+        reason(Some("least"), RejectCode::OutOfBounds, 8),
+        reason(Some("long"), RejectCode::InvalidLength, 9),
+        reason(Some("checked"), RejectCode::CheckFailed, 10),
+        reason(Some("checked"), RejectCode::OutOfRange, 11),
+        // As by an earlier spec.
+        reason(Some("free"), RejectCode::RequiredMissing, 12),
+    ];
+    let told = told_of_profile(&spec, 100, reasons, vec![profile("free", "1", "2"), profile("most", "1", "2")]);
+    let assertions = told["dataQualityAssertions"]["assertions"].as_array().expect("assertions");
+    let row = |told: &Value| {
+        ["column", "assertion", "actual", "content"].map(|field| told[field].as_str().unwrap_or_default().to_owned())
+    };
+    let expected = [
+        ["", "rejects_tolerated", "78 of 100 records", ""],
+        ["", "well_formed", "7", ""],
+        ["checked", "valid_type", "11", ""],
+        ["checked", "custom_sql", "10", "checked <> least"],
+        ["free", "valid_type", "0", ""],
+        ["free", "not_null", "12", ""],
+        ["id", "valid_type", "0", ""],
+        ["id", "not_null", "3", ""],
+        ["id", "unique", "5", ""],
+        ["kind", "valid_type", "0", ""],
+        ["kind", "accepted_values", "6", ""],
+        ["kind", "matches_pattern", "7", ""],
+        ["least", "valid_type", "0", ""],
+        ["least", "in_range", "8", ""],
+        ["long", "valid_type", "0", ""],
+        ["long", "length_in_range", "9", ""],
+        ["most", "valid_type", "0", ""],
+        ["most", "in_range", "0", ""],
+        ["short", "valid_type", "0", ""],
+        ["short", "length_in_range", "0", ""],
+    ];
+    assert_eq!(assertions.iter().map(row).collect::<Vec<_>>(), expected);
+    assert_eq!(assertions[0]["expected"], "at most 50%");
+    for assertion in assertions {
+        assert_eq!(assertion.get("contentType").is_some(), assertion["assertion"] == "custom_sql", "{assertion}");
+    }
+
+    let columns = &told["dataQualityMetrics"]["columnMetrics"];
+    let text_alone = json!({"nullCount": 1, "distinctCount": 2, "count": 21});
+    assert_eq!(columns["free"], text_alone, "text that looks like a number is none");
+    assert_eq!((&columns["most"]["min"], &columns["most"]["max"]), (&json!(1.0), &json!(2.0)));
 }
 
 const CODES: [RejectCode; 14] = [

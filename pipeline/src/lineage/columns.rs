@@ -95,3 +95,29 @@ impl Effect {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// OpenLineage's documentation, "Column Level Lineage Dataset Facet", "Transformation Type".
+    #[test]
+    fn effects_have_openlineages_names_and_types() {
+        for (effect, name, is_direct) in [
+            (Effect::Identity, "IDENTITY", true),
+            (Effect::Transformation, "TRANSFORMATION", true),
+            (Effect::Aggregation, "AGGREGATION", true),
+            (Effect::Join, "JOIN", false),
+            (Effect::GroupBy, "GROUP_BY", false),
+            (Effect::Filter, "FILTER", false),
+            (Effect::Sort, "SORT", false),
+            (Effect::Window, "WINDOW", false),
+            (Effect::Conditional, "CONDITIONAL", false),
+        ] {
+            assert_eq!((effect.name(), effect.is_direct()), (name, is_direct));
+            assert_eq!(json!(effect), name, "in the manifest as in the event");
+        }
+    }
+}

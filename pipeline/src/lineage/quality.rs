@@ -6,7 +6,7 @@ use super::facet::{Assertion, Assertions, ColumnMetrics, Metrics};
 use crate::{
     manifest::ColumnProfile,
     reject::{ReasonCount, RejectCode},
-    spec::{CheckedSpec, Column, ColumnType},
+    spec::{CheckedSpec, Column},
 };
 
 /// What came of reading an input.
@@ -26,7 +26,7 @@ impl Outcome<'_> {
         let of_column = |profile: &ColumnProfile| {
             let column = spec.columns.iter().find(|column| column.name == profile.name);
             // Of personal data no value is told, hashed or not.
-            let is_told = column.is_some_and(|column| column.pii.is_none() && is_number(&column.column_type));
+            let is_told = column.is_some_and(|column| column.pii.is_none() && column.column_type.is_number());
             let number = |value: &Option<String>| value.as_ref().filter(|_| is_told).and_then(|text| finite(text));
             let metrics = ColumnMetrics {
                 null_count: profile.nulls,
@@ -77,10 +77,6 @@ impl Outcome<'_> {
         });
         Assertions { assertions: std::iter::once(tolerated).chain(conditions).collect() }
     }
-}
-
-fn is_number(column_type: &ColumnType) -> bool {
-    matches!(column_type, ColumnType::Int(_) | ColumnType::Uint(_) | ColumnType::Float(_) | ColumnType::Decimal { .. })
 }
 
 /// JSON has neither infinities nor NaN.

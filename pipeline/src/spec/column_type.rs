@@ -166,6 +166,10 @@ impl ColumnType {
         }
     }
 
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self, Self::Int(_) | Self::Uint(_) | Self::Float(_) | Self::Decimal { .. })
+    }
+
     /// The type of that name. `format` is given for dates, times, timestamps and binary only, `zone` for timestamps.
     ///
     /// # Errors
@@ -216,7 +220,7 @@ fn check_format(name: &str, format: &str) -> Result<(), String> {
     match name {
         "binary" if matches!(format, "hex" | "base64") => Ok(()),
         "binary" => Err(unknown("format of binary", format, ["hex", "base64"])),
-        "timestamp" if ColumnType::EPOCHS.contains(&format) => Ok(()),
+        // strftime takes `epoch_s` and the like for plain text.
         "date" | "time" | "timestamp" => {
             let wrong =
                 chrono::format::StrftimeItems::new(format).any(|item| matches!(item, chrono::format::Item::Error));
@@ -233,17 +237,16 @@ fn bracketed<'a>(name: &'a str, kind: &str) -> Option<&'a str> {
 /// The fields of `struct<name: type, …>`; commas within brackets belong to the types.
 fn structure(name: &str, fields: &str) -> Result<ColumnType, String> {
     let mut depth = 0_i32;
-    let mut parts = vec![String::new()];
-    for letter in fields.chars() {
-        depth += i32::from(matches!(letter, '<' | '(')) - i32::from(matches!(letter, '>' | ')'));
-        match (letter, parts.last_mut()) {
-            (',', _) if depth == 0 => parts.push(String::new()),
-            (letter, Some(part)) => part.push(letter),
-            (_, None) => {}
+    let parts = fields.split(|letter| {
+        match letter {
+            '<' | '(' => depth += 1,
+            '>' | ')' => depth -= 1,
+            _ => {}
         }
-    }
-    let mut types: Vec<NamedType> = Vec::with_capacity(parts.len());
-    for part in &parts {
+        letter == ',' && depth == 0
+    });
+    let mut types: Vec<NamedType> = Vec::new();
+    for part in parts {
         let named = part.split_once(':').map(|(field, column_type)| (field.trim(), column_type));
         let Some((field, column_type)) = named.filter(|(field, _)| !field.is_empty()) else {
             return Err(format!("`{name}` is no struct; write `struct<name: type, …>`"));
@@ -289,6 +292,65 @@ impl fmt::Display for ColumnType {
                 }
                 f.write_str(">")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_told_as_they_are_written() {
+        for name in [
+            "int8",
+            "uint64",
+            "float32",
+            "decimal(38,0)",
+            "boolean",
+            "string",
+            "binary",
+            "date",
+            "time",
+            "timestamp",
+            "list<list<int8>>",
+            "struct<a: int8>",
+            "struct<a: decimal(5,2), b: list<struct<c: int8, d: decimal(1,1)>>, e: struct<f: string>, g: date>",
+        ] {
+            assert_eq!(ColumnType::parse(name, None, None).map(|read| read.to_string()), Ok(name.to_owned()));
+        }
+        let loose = ColumnType::parse(" struct <a:int8,b : decimal ( 5 , 2 ) > ", None, None);
+        assert_eq!(loose.map(|read| read.to_string()), Ok("struct<a: int8, b: decimal(5,2)>".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_type_is_told_with_what_would_be() {
+        for (name, message) in [
+            ("struct<a: int8, b: string, a: date>", "`struct<a: int8, b: string, a: date>` has the field `a` twice"),
+            ("struct<a>", "`struct<a>` is no struct; write `struct<name: type, …>`"),
+            ("struct<>", "`struct<>` is no struct; write `struct<name: type, …>`"),
+            ("struct<: int8>", "`struct<: int8>` is no struct; write `struct<name: type, …>`"),
+            ("struct<a: int7>", "unknown type `int7`; did you mean `int8`?"),
+            ("list<txt>", "unknown type `txt`; valid are"),
+        ] {
+            let error = ColumnType::parse(name, None, None).expect_err(name);
+            assert!(error.starts_with(message), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn formats_go_with_types() {
+        for (name, format, is_right) in [
+            ("timestamp", "epoch_s", true),
+            ("timestamp", "epoch_ms", true),
+            ("timestamp", "epoch_us", true),
+            ("timestamp", "%Q", false),
+            ("date", "%d.%m.%Y", true),
+            ("binary", "hex", true),
+            ("binary", "base32", false),
+            ("int8", "%d", false),
+        ] {
+            assert_eq!(ColumnType::parse(name, Some(format), None).is_ok(), is_right, "{name} {format}");
         }
     }
 }

@@ -77,6 +77,8 @@ mod tests {
             "pipeline: one\nsource:\n  match:\n    key: in/*.csv # all\n    suffix: [\n",
             "pipeline: one\nsource: { match: { min_bytes: 1, key: in/*.csv, suffix: [ }\n",
             "pipeline: one\nsource: { match: in/*.csv }\nschema: []\nschema: []\n",
+            // A `key` of something else.
+            "pipeline: one\nsource: { match: in/*.csv }\nload: { dedupe: { key: [a], keep: last } }\nschema: [\n",
         ] {
             assert_eq!(salvaged(text), (Some("one".into()), Some("in/*.csv".into())), "{text}");
         }

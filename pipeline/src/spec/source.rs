@@ -205,3 +205,28 @@ pub struct Dialect {
     /// What comment lines begin with.
     pub comment: Option<u8>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_tells_its_format_whatever_compression_follows() {
+        for (name, format) in [
+            ("in/a.csv", Some(Format::Csv)),
+            ("in/A.CSV.GZ", Some(Format::Csv)),
+            ("a.tsv.zst", Some(Format::Tsv)),
+            ("a.tab", Some(Format::Tsv)),
+            ("a.ndjson.bz2", Some(Format::Ndjson)),
+            ("a.jsonl.zip", Some(Format::Ndjson)),
+            ("a.json.gz.gz", Some(Format::Json)),
+            ("a.parquet", Some(Format::Parquet)),
+            ("a.avro", Some(Format::Avro)),
+            ("a.gz", None),
+            ("a.csv.old", None),
+            ("csv", None),
+        ] {
+            assert_eq!(Format::of_name(name), format, "{name}");
+        }
+    }
+}

@@ -77,3 +77,99 @@ impl PartsUpload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use object_store::{PutResult, UploadPart};
+
+    use super::*;
+
+    /// What an upload saw, each of whose parts takes some time.
+    #[derive(Debug, Default)]
+    struct Seen {
+        under_way: usize,
+        most_under_way: usize,
+        sent: usize,
+        completed_with: Option<usize>,
+        given_up: usize,
+    }
+
+    #[derive(Debug)]
+    struct Watched {
+        seen: Arc<Mutex<Seen>>,
+        begun: usize,
+        /// The part that fails, counted from 1.
+        failing: usize,
+    }
+
+    #[async_trait]
+    impl MultipartUpload for Watched {
+        fn put_part(&mut self, _: PutPayload) -> UploadPart {
+            self.begun += 1;
+            let (seen, fails) = (self.seen.clone(), self.begun == self.failing);
+            Box::pin(async move {
+                {
+                    let mut seen = seen.lock().expect("seen");
+                    seen.under_way += 1;
+                    seen.most_under_way = seen.most_under_way.max(seen.under_way);
+                }
+                tokio::task::yield_now().await;
+                let mut seen = seen.lock().expect("seen");
+                seen.under_way -= 1;
+                if fails {
+                    return Err(Error::Generic { store: "tests", source: "refused".into() });
+                }
+                seen.sent += 1;
+                Ok(())
+            })
+        }
+
+        async fn complete(&mut self) -> Result<PutResult> {
+            let mut seen = self.seen.lock().expect("seen");
+            seen.completed_with = Some(seen.sent);
+            Ok(PutResult { e_tag: None, version: None })
+        }
+
+        async fn abort(&mut self) -> Result<()> {
+            self.seen.lock().expect("seen").given_up += 1;
+            Ok(())
+        }
+    }
+
+    async fn send(parts: usize, under_way_max: usize, failing: usize) -> (Result<()>, Seen) {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let watched = Watched { seen: seen.clone(), begun: 0, failing };
+        let mut upload = PartsUpload { upload: Box::new(watched), under_way: JoinSet::new(), under_way_max };
+        let ended = async {
+            for _ in 0..parts {
+                upload.part(PutPayload::from_static(b"part")).await?;
+            }
+            upload.complete().await
+        };
+        let ended = ended.await;
+        let seen = std::mem::take(&mut *seen.lock().expect("seen"));
+        (ended, seen)
+    }
+
+    #[tokio::test]
+    async fn so_many_parts_are_under_way_and_all_are_sent_before_the_end() {
+        for (parts, under_way_max, expected) in [(1, 3, 1), (10, 0, 1), (10, 1, 1), (10, 3, 3), (10, 4, 4), (0, 3, 0)] {
+            let (ended, seen) = send(parts, under_way_max, 0).await;
+            assert!(ended.is_ok(), "{ended:?}");
+            assert_eq!(seen.most_under_way, expected, "{parts} parts, {under_way_max} at a time");
+            assert_eq!((seen.completed_with, seen.given_up), (Some(parts), 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_of_which_a_part_fails_is_given_up() {
+        for failing in 1..=5 {
+            let (ended, seen) = send(5, 2, failing).await;
+            assert!(ended.is_err(), "part {failing}");
+            assert_eq!((seen.completed_with, seen.given_up), (None, 1), "part {failing}");
+        }
+    }
+}

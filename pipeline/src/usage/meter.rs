@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +18,7 @@ const FIELD: &str = "usage";
 ///
 /// Whoever calls the stage begins one with its input and ends it with its output; the stage itself sees only what was
 /// used so far, in [`crate::stage::StageContext::meter`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Meter {
     stage: Stage,
     memory_mib: u64,
@@ -29,12 +28,6 @@ pub struct Meter {
     /// Time that is part of the call, though it passed before it began.
     start: Duration,
     counts: Arc<Counts>,
-}
-
-impl fmt::Debug for Meter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Meter").field("stage", &self.stage).finish_non_exhaustive()
-    }
 }
 
 impl Meter {

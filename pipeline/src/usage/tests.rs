@@ -139,3 +139,32 @@ async fn a_listing_is_a_request_for_each_thousand_keys() {
     assert!(bucket.list(Some(&Path::from("many"))).next().await.is_some());
     assert_eq!(requests(&meter).requests_put - before, 1);
 }
+
+#[tokio::test]
+async fn a_listing_of_a_folder_is_a_request_for_each_thousand_keys_and_folders() {
+    let (meter, stores) = measured();
+    let bucket = stores.bucket("work").expect("a bucket");
+    let listed = async || {
+        let before = requests(&meter).requests_put;
+        let listed = bucket.list_with_delimiter(Some(&Path::from("a"))).await.expect("listed");
+        (listed.objects.len(), listed.common_prefixes.len(), requests(&meter).requests_put - before)
+    };
+    assert_eq!(listed().await, (0, 0, 1));
+    for number in 0..500 {
+        bucket.put(&Path::from(format!("a/{number}")), PutPayload::default()).await.expect("written");
+        bucket.put(&Path::from(format!("a/{number}-/b")), PutPayload::default()).await.expect("written");
+    }
+    assert_eq!(listed().await, (500, 500, 1));
+    bucket.put(&Path::from("a/more"), PutPayload::default()).await.expect("written");
+    assert_eq!(listed().await, (501, 500, 2));
+}
+
+#[tokio::test]
+async fn a_copy_within_a_bucket_is_one_request_that_moves_nothing() {
+    let (meter, stores) = measured();
+    let bucket = stores.bucket("work").expect("a bucket");
+    bucket.put(&Path::from("a"), "12345".into()).await.expect("written");
+    bucket.copy(&Path::from("a"), &Path::from("b")).await.expect("copied");
+    assert_eq!(requests(&meter), Requests { requests_put: 2, bytes_written: 5, ..Requests::default() });
+    assert_eq!(bucket.head(&Path::from("b")).await.expect("copied").size, 5);
+}

@@ -211,7 +211,7 @@ impl Checker<'_, '_> {
                 self.add(bound, format!("`{key}` does not go with `{}`", column.r#type.value));
             }
         }
-        if let (Some(min), Some(max), true) = (&column.min, &column.max, is_number(&understood.column_type))
+        if let (Some(min), Some(max), true) = (&column.min, &column.max, understood.column_type.is_number())
             && let (Ok(least), Ok(greatest)) = (min.value.0.parse::<f64>(), max.value.0.parse::<f64>())
             && least > greatest
         {
@@ -249,10 +249,6 @@ impl Checker<'_, '_> {
             self.add(allowed, format!("`enum` does not go with `{}`", column.r#type.value));
         }
     }
-}
-
-fn is_number(column_type: &ColumnType) -> bool {
-    matches!(column_type, ColumnType::Int(_) | ColumnType::Uint(_) | ColumnType::Float(_) | ColumnType::Decimal { .. })
 }
 
 /// What a format of a date, time or timestamp lacks, so that no text in it could be understood.

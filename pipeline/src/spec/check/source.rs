@@ -89,7 +89,8 @@ fn check_delimiter(delimiter: &Spanned<String>, findings: &mut Findings<'_>) -> 
 
 fn check_ascii(value: &Spanned<String>, what: &str, findings: &mut Findings<'_>) -> Option<u8> {
     match value.value.as_bytes() {
-        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Some(*byte),
+        // In UTF-8 a single byte is ASCII.
+        [byte] if !matches!(byte, b'\n' | b'\r') => Some(*byte),
         _ => {
             let message = format!("`{what}` is one ASCII character other than a line end, not {:?}", value.value);
             findings.add(value, message);
