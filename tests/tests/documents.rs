@@ -26,9 +26,10 @@ const LOCAL_PAGES: [&str; 4] = ["README.md", "docs/replay.md", "docs/lineage.md"
 const PAGES: [&str; 3] = ["docs/ways-in/dead-letters.md", "docs/ways-in/backfill.md", "docs/deploy.md"];
 
 /// Blocks that begin so are not run here, for this reason.
-const NOT_RUN: [(&str, &str); 11] = [
+const NOT_RUN: [(&str, &str); 12] = [
     ("cargo test ", "is what runs this"),
     ("cargo run --release -p stepwell-faults", "takes half an hour; a share of it is in faults/tests"),
+    ("cargo install --locked cargo-mutants", "takes most of a day"),
     ("bench/", "takes an hour on an idle machine"),
     ("sam ", "needs the SAM CLI and an account; the template is deployed to ministack by every other test"),
     ("aws lambda update-alias", "needs a version before; versions are made by gradual deployments alone"),
