@@ -34,7 +34,7 @@ use super::{
     api::JobState,
     document::{self, Job, Seen},
     http::HttpRequest,
-    respond,
+    openapi, respond,
 };
 use crate::Ports;
 
@@ -254,9 +254,12 @@ impl World {
     }
 
     async fn ask(&self, event: Value) -> Answer {
-        let answer = respond(&self.ports, http_request(event)).await.expect("an answer");
+        let answer = respond(&self.ports, http_request(event.clone())).await.expect("an answer");
         let body = serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
-        Answer { status: answer["statusCode"].as_u64().expect("a status"), headers: answer["headers"].clone(), body }
+        let status = answer["statusCode"].as_u64().expect("a status");
+        let answer = Answer { status, headers: answer["headers"].clone(), body };
+        assert_documented(&event, &answer);
+        answer
     }
 
     /// Writes the document of a job.
@@ -348,6 +351,21 @@ fn request(method: &str, path: &str) -> Value {
     json!({ "rawPath": path, "requestContext": { "requestId": "r", "http": { "method": method } } })
 }
 
-pub(super) fn http_request(event: Value) -> HttpRequest {
+/// What a route answers must be among what the OpenAPI document says of it.
+fn assert_documented(event: &Value, answer: &Answer) {
+    let segments: Vec<_> = event["rawPath"].as_str().expect("a path").split('/').skip(1).collect();
+    let route = match segments[..] {
+        ["jobs"] => "/jobs",
+        ["jobs", _] => "/jobs/{id}",
+        ["jobs", _, "result"] => "/jobs/{id}/result",
+        _ => return,
+    };
+    let method = event["requestContext"]["http"]["method"].as_str().expect("a method").to_lowercase();
+    let response = &openapi()["paths"][route][method]["responses"][answer.status.to_string()];
+    let media_type = answer.headers["content-type"].as_str().expect("a media type");
+    assert!(response["content"].get(media_type).is_some(), "{route} does not promise {answer:?}");
+}
+
+fn http_request(event: Value) -> HttpRequest {
     serde_json::from_value(event).expect("a request")
 }
