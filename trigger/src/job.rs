@@ -15,6 +15,8 @@ mod problem;
 mod result;
 mod stuck;
 mod upload;
+#[cfg(test)]
+mod world;
 
 use chrono::{DateTime, Utc};
 pub(crate) use http::HttpRequest;
@@ -61,3 +63,6 @@ async fn carry_out(ports: &Ports, request: &HttpRequest, route: Route) -> Result
 fn now(ports: &Ports) -> DateTime<Utc> {
     (ports.context.now)().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,7 @@ pub(super) async fn create(ports: &Ports, request: &HttpRequest) -> Result<Respo
     if let Some(entry) = entry {
         (job.id, job.created_ms) = (entry.id, entry.created_ms);
     }
-    let job = job.with_upload_of_its_own();
+    let job = job.with_what_its_id_names();
     // The marker comes first: a job that nobody looks after must not be.
     document::mark_open(ports, &job.id, document::first_look(&job)).await?;
     let seen = document::create(ports, job).await?;
@@ -174,7 +174,6 @@ impl Wanted {
                     version: wanted.version,
                     etag,
                     pipeline: Some(pipeline.clone()),
-                    reason: Some(format!("job {id}")),
                     ..RunRequest::default()
                 };
                 (pipeline, Some(request), None)
@@ -206,7 +205,7 @@ impl Wanted {
 
 impl Job {
     /// The job with what hangs on its id and its time.
-    fn with_upload_of_its_own(mut self) -> Self {
+    fn with_what_its_id_names(mut self) -> Self {
         if let Some(upload) = &mut self.upload {
             upload.object.key = format!("{UPLOADS}{}/{}", self.id, upload.object.key);
             upload.expires_ms = self.created_ms + Duration::minutes(UPLOAD_MINUTES).num_milliseconds();
@@ -313,3 +312,6 @@ async fn claim_key(
     })?;
     same_body(found, key, body)
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,6 +190,27 @@ mod tests {
         assert!("p".repeat(40).len() + JOB.len() + older.len() <= 80);
         assert_eq!(id_of_execution(&format!("a-job-b-job-{older}")), Some(older.as_str()));
         assert_eq!(id_of_execution("sales-0123456789abcdef0123"), None);
-        assert!(!is_id("../0123456789abcdef0123") && !is_id(&older.to_uppercase().replace('-', "_")));
+    }
+
+    #[test]
+    fn an_id_is_eleven_and_twenty_hexadecimal_digits_in_lower_case() {
+        assert!(is_id("0123456789a-0123456789abcdef0123"));
+        for text in [
+            "",
+            "0123456789a",
+            "0123456789a_0123456789abcdef0123",
+            "0123456789-0123456789abcdef0123",
+            "0123456789ab-0123456789abcdef0123",
+            "0123456789a-0123456789abcdef012",
+            "0123456789a-0123456789abcdef01234",
+            "0123456789g-0123456789abcdef0123",
+            "0123456789a-0123456789abcdef012g",
+            "0123456789A-0123456789abcdef0123",
+            "0123456789a-0123456789ABCDEF0123",
+            "../3456789a-0123456789abcdef0123",
+            "0123456789a-0123456789/../ef0123",
+        ] {
+            assert!(!is_id(text), "{text}");
+        }
     }
 }

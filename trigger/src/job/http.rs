@@ -77,16 +77,14 @@ impl HttpRequest {
             return Err(Problem::new(415, "UnsupportedMediaType", detail));
         }
         let body = self.body.as_deref().unwrap_or_default();
-        // Four characters of Base64 hold three bytes.
-        let bytes_max = if self.is_base64_encoded { BODY_BYTES_MAX / 3 * 4 + 4 } else { BODY_BYTES_MAX };
-        if body.len() > bytes_max {
-            let detail = format!("the body has more than {BODY_BYTES_MAX} bytes; upload data with the URL of a job");
-            return Err(Problem::new(413, "ContentTooLarge", detail));
-        }
         let decoded = match self.is_base64_encoded {
             true => BASE64_STANDARD.decode(body).map_err(|error| Problem::invalid(format!("the body: {error}")))?,
             false => body.as_bytes().to_vec(),
         };
+        if decoded.len() > BODY_BYTES_MAX {
+            let detail = format!("the body has more than {BODY_BYTES_MAX} bytes; upload data with the URL of a job");
+            return Err(Problem::new(413, "ContentTooLarge", detail));
+        }
         serde_json::from_slice(&decoded).map_err(|error| Problem::invalid(format!("the body is no JSON: {error}")))
     }
 
@@ -182,3 +180,6 @@ impl Response {
         json!({ "statusCode": self.status, "headers": self.headers, "body": self.body, "isBase64Encoded": false })
     }
 }
+
+#[cfg(test)]
+mod tests;

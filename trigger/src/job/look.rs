@@ -210,3 +210,6 @@ async fn upload_link(ports: &Ports, object: &ObjectRef, expires_ms: i64) -> Resu
     let url = ports.links.upload(object, left).await?;
     Ok(Some(JobUpload { method: "PUT".to_owned(), url, expires_at: written(expires_ms) }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ fn operation(
     operation.insert("responses".to_owned(), responses.into());
     operation
 }
+
+#[cfg(test)]
+mod tests;

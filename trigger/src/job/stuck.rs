@@ -82,17 +82,18 @@ async fn look_at(ports: &Ports, marker: &Marker, now: DateTime<Utc>) -> Result<(
 /// Does what should have been done for the job, and ends it where that is too late.
 async fn advance(ports: &Ports, seen: Seen, now: DateTime<Utc>) -> Result<Seen, StageError> {
     let seen = if seen.job.request.is_none() { find_upload(ports, seen, now).await? } else { seen };
-    if seen.job.request.is_none() || seen.job.state.is_final() {
+    if seen.job.request.is_none() {
         return Ok(seen);
     }
     let (seen, described) = look::observe(ports, create::begin(ports, seen).await?).await?;
     match why_stuck(&seen.job, described.as_ref(), now) {
-        Some(cause) if !seen.job.state.is_final() => fail(ports, seen, "JobStuck", cause, now).await,
-        _ => Ok(seen),
+        Some(cause) => fail(ports, seen, "JobStuck", cause, now).await,
+        None => Ok(seen),
     }
 }
 
-/// Takes an upload whose event was lost; without one the job fails, once nobody can upload any more.
+/// Takes an upload whose event was lost; without one the job fails. The marker of a job that waits for its upload is due
+/// only when nobody can upload any more.
 async fn find_upload(ports: &Ports, seen: Seen, now: DateTime<Utc>) -> Result<Seen, StageError> {
     let Some(upload) = seen.job.upload.clone() else { return Ok(seen) };
     if let Some(meta) = store::head(&*ports.context.stores, &upload.object).await? {
@@ -105,12 +106,8 @@ async fn find_upload(ports: &Ports, seen: Seen, now: DateTime<Utc>) -> Result<Se
         };
         return upload::take(ports, seen, &created).await;
     }
-    if now < document::first_look(&seen.job) {
-        return Ok(seen);
-    }
     let cause = format!("{} was not uploaded by {}", upload.object, document::written(upload.expires_ms));
-    let seen = fail(ports, seen, "UploadMissing", cause, now).await?;
-    Ok(seen)
+    fail(ports, seen, "UploadMissing", cause, now).await
 }
 
 fn why_stuck(job: &Job, described: Option<&Described>, now: DateTime<Utc>) -> Option<String> {
@@ -156,3 +153,6 @@ async fn alarm(ports: &Ports, seen: Seen) -> Result<(), StageError> {
     document::change(ports, seen, |job| job.alarm_owed.then_some(Job { alarm_owed: false, ..job })).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,3 +54,6 @@ pub(super) async fn take(ports: &Ports, seen: Seen, created: &RunRequest) -> Res
     }
     Ok(seen)
 }
+
+#[cfg(test)]
+mod tests;
