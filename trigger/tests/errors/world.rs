@@ -100,7 +100,7 @@ impl Line {
         self.faults.lock().unwrap().clear();
     }
 
-    /// How often calls of that name were made of keys that hold a text, since this was asked last of any.
+    /// Takes the calls that were made.
     pub(crate) fn take_calls(&self) -> Calls {
         Calls(std::mem::take(&mut self.calls.lock().unwrap()))
     }
