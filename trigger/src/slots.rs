@@ -150,7 +150,7 @@ async fn exchange(
         let mut next = seen.clone();
         next.running.retain(|name, _| !ended.contains(name));
         let room = max.saturating_sub(next.running.len()).min(ADMITTED_MAX);
-        let mut admitted = if room > 0 { waiting::longest(ports, &next, room).await? } else { Vec::new() };
+        let mut admitted = waiting::longest(ports, &next, room).await?;
         let is_to_repeat = {
             // Whoever saw no room left its request to whoever makes room, and may have written it just now.
             let is_opened = seen.running.len() >= max && next.running.len() + admitted.len() < max;

@@ -129,20 +129,17 @@ impl<'a> Cutter<'a> {
             let listed = batch.listed().await?.ok_or_else(|| batch.gone())?;
             let mut members: BTreeMap<ObjectRef, Source> =
                 listed.list.members.iter().map(|member| (object_of(member), member.clone())).collect();
-            let mut news = 0;
-            for source in self.pin(&told).await? {
-                if !members.get(&object_of(&source)).is_some_and(|member| is_same(member, &source)) {
-                    members.insert(object_of(&source), source);
-                    news += 1;
-                }
-            }
-            if news == 0 {
+            let mut news = self.pin(&told).await?;
+            news.retain(|source| !members.get(&object_of(source)).is_some_and(|member| is_same(member, source)));
+            if news.is_empty() {
                 // Whoever listed it may have died before its run was started.
                 batch.start(&listed).await?;
                 return Ok(());
             }
+            let files = news.len();
+            members.extend(news.into_iter().map(|source| (object_of(&source), source)));
             if batch.write(members.into_values().collect(), Some(&listed)).await? {
-                info!(pipeline = self.pipeline, batch = number, files = news, "batch listed anew, with newer versions");
+                info!(pipeline = self.pipeline, batch = number, files, "batch listed anew, with newer versions");
                 batch.start_current().await?;
                 return Ok(());
             }
@@ -262,4 +259,41 @@ fn sequencer(source: &Source, requests: &[RunRequest]) -> Option<String> {
     let told = requests.iter().filter(tells).filter(|request| request.sequencer.is_some());
     let told = told.map(|request| Source { sequencer: request.sequencer.clone(), ..source.clone() });
     told.max_by(order::compare)?.sequencer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sequencer_is_that_of_the_newest_event_of_exactly_this_version() {
+        let event = |version: Option<&str>, etag: Option<&str>, sequencer: Option<&str>| RunRequest {
+            version: version.map(str::to_owned),
+            etag: etag.map(str::to_owned),
+            sequencer: sequencer.map(str::to_owned),
+            ..RunRequest::default()
+        };
+        let tag = Some("tag");
+        for (version, events, expected) in [
+            // The same bytes uploaded twice have one entity tag and two versions.
+            (Some("v2"), vec![event(Some("v2"), tag, Some("02")), event(Some("v3"), tag, Some("03"))], Some("02")),
+            (Some("v2"), vec![event(Some("v2"), Some("another"), Some("02"))], Some("02")),
+            (Some("v2"), vec![event(Some("v1"), tag, Some("01"))], None),
+            (Some("v2"), vec![event(None, tag, Some("02"))], Some("02")),
+            (None, vec![event(None, Some("\"tag\""), Some("01")), event(None, tag, Some("02"))], Some("02")),
+            (None, vec![event(None, Some("another"), Some("09")), event(None, None, Some("01"))], Some("01")),
+            (None, vec![event(None, tag, None)], None),
+        ] {
+            let source = Source {
+                bucket: "landing".into(),
+                key: "in/a.csv".into(),
+                version: version.map(str::to_owned),
+                etag: "tag".into(),
+                size: 1,
+                modified_ms: 0,
+                sequencer: None,
+            };
+            assert_eq!(sequencer(&source, &events).as_deref(), expected, "{version:?} {events:?}");
+        }
+    }
 }

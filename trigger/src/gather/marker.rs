@@ -43,7 +43,7 @@ pub(super) async fn of(ports: &Ports, request: &RunRequest) -> Result<Option<New
     let object = ObjectRef::new(&request.bucket, &request.key);
     // A key that cannot be addressed must not get among those that wait.
     store::path(&object.key)?;
-    let mut request = RunRequest { pipeline: None, reason: None, ..request.clone() };
+    let mut request = request.clone();
     let told = request.sequencer.clone().or_else(|| request.version.clone());
     let (bytes, upload) = match (request.size, told) {
         (Some(bytes), Some(upload)) => (bytes, upload),

@@ -251,3 +251,24 @@ async fn end_of(bucket: &dyn ObjectStore, path: &Path, object: &ObjectRef, after
         StageError::new(ErrorKind::Internal, format!("{object} is not what Stepwell wrote there: no `{LAST}`"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_compare_as_text_and_nothing_else_passes_for_one() {
+        let sequence = |number: &str| {
+            let kinesis = Payload { sequence_number: number.into(), partition_key: String::new(), data: String::new() };
+            Record { kinesis, event_id: format!("shard:{number}"), source_arn: String::new() }.sequence()
+        };
+        let longest = "9".repeat(SEQUENCE_DIGITS);
+        assert_eq!(sequence("7").expect("a number"), format!("{}7", "0".repeat(SEQUENCE_DIGITS - 1)));
+        assert!(sequence("7").expect("a number") < sequence("10").expect("a number"));
+        assert_eq!(sequence(&longest).expect("a number"), longest);
+        for number in ["", "7a", "-7", " 7", "٧", &format!("{longest}9")] {
+            let error = sequence(number).expect_err(number);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{number}");
+        }
+    }
+}
