@@ -1,7 +1,7 @@
 //! However a shard's records are cut and delivered again, whatever fails and whoever dies, its objects in the order of
 //! their names hold the good records in order, once; the bad ones are among the dead letters. The fixture is the example
 //! of the Lambda Developer Guide, "Using Lambda with Kinesis".
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod outside;
 

@@ -8,7 +8,7 @@ pub(super) const EVENTS_QUEUE: &str = "events";
 /// So often the queue delivers a message before it goes to the dead letters.
 pub(crate) const RECEIVES_MAX: u32 = 5;
 
-/// What the function is given of the queue: messages with their ids, for the time of that number.
+/// Messages, with their ids, as the function is given them when they were received so often.
 pub(crate) fn delivery<'a>(messages: impl IntoIterator<Item = (impl Display, &'a str)>, receives: usize) -> Value {
     let record = |(id, body): (_, &str)| {
         json!({
