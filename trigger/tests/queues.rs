@@ -4,23 +4,12 @@
 
 mod outside;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures::TryStreamExt;
-use outside::{Faults, Invocation, Line, Queues, Turn};
+use outside::{Faults, Line, Outside, Turns, failed};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
-use stepwell_pipeline::{
-    execution::MemoryExecutions,
-    link::MemoryLinks,
-    queue::MemoryQueue,
-    store::{self, MemoryStores, ObjectRef, Stores},
-};
-use stepwell_trigger::Ports;
 
 const GROUPS: [&str; 3] = ["a", "../b", "c/d"];
 
@@ -52,21 +41,7 @@ async fn every_good_message_becomes_one_object_and_every_bad_one_a_dead_letter()
         let mut random = SmallRng::seed_from_u64(seed);
         let one_in = [None, Some(40), Some(6)][random.random_range(0..3)];
         let is_fifo: bool = random.random();
-        let faults = match one_in {
-            None => Faults::At(BTreeMap::new()),
-            Some(one_in) => Faults::OneIn(one_in, SmallRng::seed_from_u64(!seed)),
-        };
-        let (line, stores, dead) =
-            (Arc::new(Line::new(faults)), MemoryStores::default(), Arc::new(MemoryQueue::default()));
-        let ports = Ports {
-            context: outside::context(&stores, &line),
-            executions: Arc::new(MemoryExecutions::default()),
-            queue: Arc::new(Queues(dead.clone(), line.clone())),
-            links: Arc::new(MemoryLinks),
-            events_queue: "events".to_owned(),
-            receives_max: 5,
-            running_max: None,
-        };
+        let outside: Outside = Outside::new(Line::new(Faults::one_in(one_in, !seed), Turns::Never));
         let puts: Vec<Put> = (0..30)
             .map(|number| {
                 let is_good = random.random_ratio(3, 4);
@@ -80,7 +55,7 @@ async fn every_good_message_becomes_one_object_and_every_bad_one_a_dead_letter()
         while !queue.is_empty() {
             receives += 1;
             if receives == 200 {
-                line.mend();
+                outside.line.mend();
             }
             // Standard queues promise no order, and deliver once more what was handled.
             let batch: Vec<usize> = if is_fifo {
@@ -92,17 +67,11 @@ async fn every_good_message_becomes_one_object_and_every_bad_one_a_dead_letter()
                 batch
             };
             let records: Vec<Value> = batch.iter().map(|number| record(*number, &puts[*number])).collect();
-            let mut invocation = Invocation::new(&ports, (), json!({ "Records": records }));
-            let failed: BTreeSet<usize> = loop {
-                match invocation.poll(&line) {
-                    Turn::GoesOn => {}
-                    Turn::Died | Turn::Ended(Err(_)) => break batch.iter().copied().collect(),
-                    Turn::Ended(Ok(answer)) => {
-                        let failed = answer["batchItemFailures"].as_array().unwrap();
-                        let id = |failure: &Value| failure["itemIdentifier"].as_str().unwrap().to_owned();
-                        let failed: BTreeSet<String> = failed.iter().map(id).collect();
-                        break batch.iter().copied().filter(|number| failed.contains(&puts[*number].id)).collect();
-                    }
+            let failed: BTreeSet<usize> = match outside.send(json!({ "Records": records })).await {
+                None | Some(Err(_)) => batch.iter().copied().collect(),
+                Some(Ok(answer)) => {
+                    let failed = failed(&answer);
+                    batch.iter().copied().filter(|number| failed.contains(&puts[*number].id)).collect()
                 }
             };
             for number in &batch {
@@ -111,10 +80,10 @@ async fn every_good_message_becomes_one_object_and_every_bad_one_a_dead_letter()
                 assert!(!is_fifo || failed.contains(number) || !failed.iter().any(is_behind), "{seed}");
             }
             queue.splice(0..0, failed);
-            line.land_one(&mut random);
+            outside.line.land_one(&mut random);
         }
-        while line.has_late() {
-            line.land_one(&mut random);
+        while outside.line.has_late() {
+            outside.line.land_one(&mut random);
         }
 
         let wanted = |put: &Put, number: usize| match put.group {
@@ -127,16 +96,10 @@ async fn every_good_message_becomes_one_object_and_every_bad_one_a_dead_letter()
         };
         let good = puts.iter().enumerate().filter(|(_, put)| put.is_good);
         let wanted: BTreeMap<String, String> = good.map(|(number, put)| wanted(put, number)).collect();
-        let metas: Vec<_> = stores.bucket("landing").unwrap().list(None).try_collect().await.unwrap();
-        let mut landed = BTreeMap::new();
-        for meta in metas {
-            let object = ObjectRef::new("landing", meta.location.as_ref());
-            let (bytes, _) = store::get(&stores, &object).await.unwrap().unwrap();
-            landed.insert(object.key, String::from_utf8(bytes.to_vec()).unwrap());
-        }
+        let landed: BTreeMap<String, String> = outside.texts("landing").await.into_iter().collect();
         assert_eq!(landed, wanted, "seed {seed}");
         let mut buried: BTreeMap<String, usize> = BTreeMap::new();
-        for (body, cause) in dead.take_buried() {
+        for (body, cause) in outside.queue.take_buried() {
             let body: Value = serde_json::from_str(&body).unwrap();
             let put = puts.iter().find(|put| body["message_id"] == json!(put.id)).unwrap();
             assert_eq!(BASE64_STANDARD.decode(body["data"].as_str().unwrap()).unwrap(), put.body.as_bytes());

@@ -3,74 +3,19 @@
 //! letter.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-mod disturbance;
+mod outside;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
-use async_trait::async_trait;
-use disturbance::{Disturbed, Line, WAYS, Way, target_fails};
+use outside::{Line, Outside, RECEIVES_MAX, Turns, WAYS_AT_ONCE, Way, delivery, failed};
 use serde_json::{Value, json};
 use stepwell_pipeline::{
-    StageError,
-    execution::{Described, Executions, Started},
-    link::MemoryLinks,
-    progress::Unwatched,
-    queue::{DeathCause, MemoryQueue, Queue},
-    request::RunRequest,
-    stage::{Buckets, StageContext},
-    store::{self, MemoryStores, ObjectRef},
+    execution::{ExecutionState, MemoryExecutions},
+    store::MemoryStores,
 };
-use stepwell_trigger::{Ports, handler};
-
-/// So often the shipped queue delivers a message before it goes to the dead letters.
-const RECEIVES_MAX: usize = 5;
-
-/// Step Functions, which keeps the names of executions.
-#[derive(Debug)]
-struct Machine {
-    line: Arc<Line>,
-    executions: Mutex<BTreeMap<String, RunRequest>>,
-    /// Those that have ended.
-    ended: Mutex<BTreeSet<String>>,
-}
-
-#[async_trait]
-impl Executions for Machine {
-    async fn start(&self, name: &str, request: &RunRequest) -> Result<Started, StageError> {
-        let done = async {
-            if self.ended.lock().unwrap().contains(name) {
-                return Ok(Started::AlreadyDone);
-            }
-            let mut executions = self.executions.lock().unwrap();
-            let known = executions.entry(name.to_owned()).or_insert_with(|| request.clone());
-            assert_eq!(known, request, "one name for two executions");
-            Ok(Started::Running)
-        };
-        self.line.call(target_fails, done).await
-    }
-
-    async fn describe(&self, _: &str) -> Result<Option<Described>, StageError> {
-        Ok(None)
-    }
-}
-
-/// The dead letters behind a line.
-#[derive(Debug)]
-struct DeadLetters(MemoryQueue, Arc<Line>);
-
-#[async_trait]
-impl Queue for DeadLetters {
-    async fn send(&self, body: &str, delay_seconds: u16) -> Result<(), StageError> {
-        self.0.send(body, delay_seconds).await
-    }
-
-    async fn bury(&self, body: &str, cause: &DeathCause) -> Result<(), StageError> {
-        self.1.call(target_fails, self.0.bury(body, cause)).await
-    }
-}
 
 fn event(key: &str, sequencer: &str) -> String {
     let mut event: Value = serde_json::from_str(include_str!("fixtures/eventbridge.json")).unwrap();
@@ -106,55 +51,24 @@ fn poison() -> String {
 
 /// Lets the queue deliver until nothing is left. Gives the calls that were made.
 async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
-    let line = Arc::new(Line::with(faults.clone()));
-    let machine = Arc::new(Machine { line: line.clone(), executions: Mutex::default(), ended: Mutex::default() });
-    let context = StageContext::new(
-        Arc::new(Disturbed(stores.clone(), line.clone())),
-        Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
-        Arc::new(Unwatched),
-    );
-    let dead = Arc::new(DeadLetters(MemoryQueue::default(), line.clone()));
-    let ports = Ports {
-        context,
-        executions: machine.clone(),
-        queue: dead.clone(),
-        links: Arc::new(MemoryLinks),
-        events_queue: "events".to_owned(),
-        receives_max: RECEIVES_MAX as u32,
-        running_max: None,
-    };
+    let line = Line::new(faults, Turns::Never);
+    let outside = Outside::with(stores.clone(), Arc::<MemoryExecutions>::default(), line);
     let mut queue = messages();
     let mut receives = 0;
     while !queue.is_empty() {
         receives += 1;
-        assert!(receives <= RECEIVES_MAX, "{faults:?}: {queue:?} would go to the dead letters");
-        let record = |(id, body): &(String, String)| {
-            let queue_arn = "arn:aws:sqs:us-east-2:123456789012:events";
-            let attributes = json!({ "ApproximateReceiveCount": receives.to_string() });
-            json!({
-                "messageId": id, "eventSource": "aws:sqs", "eventSourceARN": queue_arn, "body": body,
-                "attributes": attributes,
-            })
-        };
-        let records: Vec<Value> = queue.iter().map(record).collect();
-        let answer = tokio::select! {
-            biased;
-            answer = handler(&ports, json!({ "Records": records })) => Some(answer),
-            () = line.killed.notified() => None,
-        };
-        if let Some(Ok(answer)) = answer {
-            let failed: BTreeSet<&str> = answer["batchItemFailures"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|failure| failure["itemIdentifier"].as_str().unwrap())
-                .collect();
-            queue.retain(|(id, _)| failed.contains(id.as_str()));
+        assert!(receives <= RECEIVES_MAX as usize, "{faults:?}: {queue:?} would go to the dead letters");
+        let event = delivery(queue.iter().map(|(id, body)| (id, body.as_str())), receives);
+        if let Some(Ok(answer)) = outside.send(event).await {
+            let failed = failed(&answer);
+            queue.retain(|(id, _)| failed.contains(id));
         }
         // Executions end soon; their names stay taken.
-        machine.ended.lock().unwrap().extend(machine.executions.lock().unwrap().keys().cloned());
+        for name in outside.executions.running() {
+            outside.executions.end(&name, ExecutionState::Succeeded(Value::Null));
+        }
     }
-    let letters = dead.0.take_buried();
+    let letters = outside.queue.take_buried();
     assert!(
         letters.iter().all(|(body, cause)| *body == poison() && cause.error == "NoPipeline"),
         "{faults:?} {letters:?}"
@@ -162,7 +76,7 @@ async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
     // Whoever does not live to hear that it is buried, and to say so, buries it again.
     let unheard = faults.values().filter(|way| !matches!(way, Way::FailsBefore | Way::Throttled)).count();
     assert!((1..=1 + unheard).contains(&letters.len()), "{faults:?} {letters:?}");
-    let executions = machine.executions.lock().unwrap();
+    let executions = outside.executions.started();
     let started: Vec<(&str, &str, &str)> = executions
         .values()
         .map(|request| {
@@ -180,25 +94,22 @@ async fn case(stores: &MemoryStores, faults: &BTreeMap<usize, Way>) -> usize {
         ("ones", "in/b.txt", "02"),
     ];
     assert_eq!((executions.len(), started.as_slice()), (wanted.len(), wanted.as_slice()), "{faults:?}");
-    line.calls()
+    outside.line.calls()
 }
 
 #[tokio::test]
 async fn each_object_starts_each_of_its_pipelines_once_whatever_fails() {
-    let stores = MemoryStores::default();
-    store::put(&stores, &ObjectRef::new("amzn-s3-demo-bucket1", "in/b.txt"), "a\n1\n").await.unwrap();
+    let outside: Outside = Outside::new(Line::default());
+    outside.put("amzn-s3-demo-bucket1", "in/b.txt", "a\n1\n").await;
     let ones = "{ key: 'in/*.txt', where: { a: 1 } }";
     for (name, pattern) in [("all", "in/*"), ("csv", "in/*.csv"), ("ones", ones)] {
-        let spec = format!(
-            "pipeline: {name}\nsource: {{ match: {pattern} }}\nschema:\n  - {{ name: a, type: int8 }}\n\
-             load: {{ target: parquet, path: lake/{name}/ }}\n"
-        );
-        store::put(&stores, &ObjectRef::new("work", format!("pipelines/{name}.yaml")), spec).await.unwrap();
+        outside.push(name, &format!("{{ match: {pattern} }}")).await;
     }
+    let stores = outside.stores;
     let mut cases = vec![BTreeMap::new()];
     let mut counts = Vec::new();
     // No more than the queue delivers again, less the delivery that succeeds.
-    for faults in 0..RECEIVES_MAX {
+    for faults in 0..RECEIVES_MAX as usize {
         let mut next = Vec::new();
         counts.push(cases.len());
         for (number, case_faults) in cases.iter().enumerate() {
@@ -206,7 +117,7 @@ async fn each_object_starts_each_of_its_pipelines_once_whatever_fails() {
             let first = case_faults.last_key_value().map_or(0, |(call, _)| call + 1);
             // Singles and pairs are all of them; of the rest a share that grows sparser.
             let share = [1, 1, 97, 997][faults.min(3)];
-            let further = (first..calls).flat_map(|call| WAYS.map(|way| (call, way)));
+            let further = (first..calls).flat_map(|call| WAYS_AT_ONCE.map(|way| (call, way)));
             next.extend(further.skip(number % share).step_by(share).map(|(call, way)| {
                 let mut faults = case_faults.clone();
                 faults.insert(call, way);
@@ -215,5 +126,5 @@ async fn each_object_starts_each_of_its_pipelines_once_whatever_fails() {
         }
         cases = next;
     }
-    assert!(counts[1] >= 8 * WAYS.len() && counts[2] > 1000, "{counts:?}");
+    assert!(counts[1] >= 8 * WAYS_AT_ONCE.len() && counts[2] > 1000, "{counts:?}");
 }

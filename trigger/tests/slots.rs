@@ -10,19 +10,20 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use outside::{Faults, Invocation, Line, Queues, Turn, WAYS, Way, now_ms, pass_ms, target_fails};
+use outside::{
+    Cases, Faults, Invocation, Line, Outside, Turn, Turns, WAYS, Way,
+    clock::{now_ms, pass_ms},
+    delivery, failed,
+};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 use stepwell_pipeline::{
     ErrorKind, StageError,
     execution::{Described, ExecutionState, Executions, Started},
-    link::MemoryLinks,
-    queue::{DeathCause, MemoryQueue},
+    queue::DeathCause,
     request::RunRequest,
-    store::{self, MemoryStores, ObjectRef, Stores},
+    store::{self, MemoryStores, ObjectRef},
 };
-use stepwell_trigger::Ports;
 
 /// As in the template: so many invocations are given messages at the same time, and so many messages each.
 const INVOCATIONS_MAX: usize = 5;
@@ -38,7 +39,6 @@ struct Execution {
 /// Step Functions.
 #[derive(Debug)]
 struct Machine {
-    line: Arc<Line>,
     running_max: usize,
     executions: Mutex<BTreeMap<String, Execution>>,
     /// The execution of this key can never be started.
@@ -67,38 +67,31 @@ impl Executions for Machine {
         if self.refused == Some(&request.key) {
             return Err(StageError::new(ErrorKind::AccessDenied, "refused"));
         }
-        let done = async {
-            let mut executions = self.executions.lock().unwrap();
-            let execution = executions.entry(name.to_owned()).or_insert_with(|| Execution {
-                request: request.clone(),
-                started_ms: now_ms(),
-                is_running: true,
-            });
-            assert_eq!(&execution.request, request, "one name for two executions");
-            let started = if execution.is_running { Started::Running } else { Started::AlreadyDone };
-            let running = executions.values().filter(|execution| execution.is_running).count();
-            assert!(running <= self.running_max, "{running} run where {} may", self.running_max);
-            Ok(started)
-        };
-        self.line.call(("START", name), target_fails, done).await
+        let mut executions = self.executions.lock().unwrap();
+        let execution = executions.entry(name.to_owned()).or_insert_with(|| Execution {
+            request: request.clone(),
+            started_ms: now_ms(),
+            is_running: true,
+        });
+        let started = if execution.is_running { Started::Running } else { Started::AlreadyDone };
+        let running = executions.values().filter(|execution| execution.is_running).count();
+        assert!(running <= self.running_max, "{running} run where {} may", self.running_max);
+        Ok(started)
     }
 
     async fn describe(&self, name: &str) -> Result<Option<Described>, StageError> {
-        let done = async {
-            let executions = self.executions.lock().unwrap();
-            // What it tells may be seconds old.
-            let known = executions.get(name).filter(|execution| execution.started_ms + 5_000 <= now_ms());
-            let state = |is_running| match is_running {
-                true => ExecutionState::Running,
-                false => ExecutionState::Succeeded(Value::Null),
-            };
-            Ok(known.map(|execution| Described {
-                state: state(execution.is_running),
-                started_ms: execution.started_ms,
-                ended_ms: None,
-            }))
+        let executions = self.executions.lock().unwrap();
+        // What it tells may be seconds old.
+        let known = executions.get(name).filter(|execution| execution.started_ms + 5_000 <= now_ms());
+        let state = |is_running| match is_running {
+            true => ExecutionState::Running,
+            false => ExecutionState::Succeeded(Value::Null),
         };
-        self.line.call(("DESCRIBE", name), target_fails, done).await
+        Ok(known.map(|execution| Described {
+            state: state(execution.is_running),
+            started_ms: execution.started_ms,
+            ended_ms: None,
+        }))
     }
 }
 
@@ -114,11 +107,7 @@ type Given = Vec<Message>;
 
 struct World {
     random: SmallRng,
-    line: Arc<Line>,
-    stores: MemoryStores,
-    machine: Arc<Machine>,
-    dead: Arc<MemoryQueue>,
-    ports: Ports,
+    outside: Outside<Machine>,
     queue: Vec<Message>,
     messages_sent: usize,
     live: Vec<Invocation<Given>>,
@@ -130,31 +119,15 @@ struct World {
 }
 
 impl World {
-    async fn new(seed: u64, running_max: usize, faults: Faults) -> Self {
-        let line = Arc::new(Line::new(faults));
-        let stores = MemoryStores::default();
-        let spec = "pipeline: p\nsource: { match: \"in/*\" }\nschema:\n  - { name: a, type: int8 }\n\
-                    load: { target: parquet, path: lake/p/ }\n";
-        store::put(&stores, &ObjectRef::new("work", "pipelines/p.yaml"), spec).await.unwrap();
-        let machine =
-            Arc::new(Machine { line: line.clone(), running_max, executions: Mutex::default(), refused: None });
-        let dead = Arc::new(MemoryQueue::default());
-        let ports = Ports {
-            context: outside::context(&stores, &line),
-            executions: machine.clone(),
-            queue: Arc::new(Queues(dead.clone(), line.clone())),
-            links: Arc::new(MemoryLinks),
-            events_queue: "events".to_owned(),
-            receives_max: 5,
-            running_max: Some(running_max),
-        };
+    async fn new(seed: u64, running_max: usize, faults: impl Into<Faults>) -> Self {
+        let machine = Machine { running_max, executions: Mutex::default(), refused: None };
+        let line = Line::new(faults, Turns::EachCall);
+        let mut outside = Outside::with(MemoryStores::default(), Arc::new(machine), line);
+        outside.ports.running_max = Some(running_max);
+        outside.push("p", "{ match: \"in/*\" }").await;
         Self {
             random: SmallRng::seed_from_u64(seed),
-            line,
-            stores,
-            machine,
-            dead,
-            ports,
+            outside,
             queue: Vec::new(),
             messages_sent: 0,
             live: Vec::new(),
@@ -180,27 +153,22 @@ impl World {
 
     fn deliver(&mut self) {
         let batch: Vec<Message> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
-        let record = |message: &Message| {
-            let queue_arn = "arn:aws:sqs:us-east-2:123456789012:events";
-            let id = message.id.to_string();
-            json!({ "messageId": id, "eventSource": "aws:sqs", "eventSourceARN": queue_arn, "body": message.body })
-        };
-        let event = json!({ "Records": batch.iter().map(record).collect::<Vec<_>>() });
-        self.live.push(Invocation::new(&self.ports, batch, event));
+        let event = delivery(batch.iter().map(|message| (message.id, message.body.as_str())), 1);
+        self.live.push(self.outside.begin(batch, event));
     }
 
     fn tick(&mut self) {
         self.next_tick_ms = now_ms() + 60_000;
-        self.live.push(Invocation::new(&self.ports, Vec::new(), json!({ "tick": "2026-01-01T00:00:00Z" })));
+        self.live.push(self.outside.begin(Vec::new(), json!({ "tick": "2026-01-01T00:00:00Z" })));
     }
 
     fn end_one(&mut self) {
-        let running = self.machine.running_since(now_ms() - self.run_ms_min);
+        let running = self.outside.executions.running_since(now_ms() - self.run_ms_min);
         if running.is_empty() {
             return;
         }
         let name = &running[self.random.random_range(0..running.len())];
-        self.machine.end(name);
+        self.outside.executions.end(name);
         let event = json!({
             "detail-type": "Step Functions Execution Status Change",
             "detail": { "status": "SUCCEEDED", "name": name },
@@ -214,19 +182,14 @@ impl World {
     /// Lets one of the invocations go on.
     fn poll_one(&mut self) {
         let at = self.random.random_range(0..self.live.len());
-        let turn = self.live[at].poll(&self.line);
+        let turn = self.live[at].poll();
         let again: Vec<Message> = match &turn {
             Turn::GoesOn => return,
             Turn::Died | Turn::Ended(Err(_)) => self.live.swap_remove(at).of,
             Turn::Ended(Ok(answer)) => {
-                let failed: BTreeSet<&str> = answer["batchItemFailures"]
-                    .as_array()
-                    .map(|failures| {
-                        failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
-                    })
-                    .unwrap_or_default();
+                let failed = failed(answer);
                 let given = self.live.swap_remove(at).of;
-                given.into_iter().filter(|message| failed.contains(message.id.to_string().as_str())).collect()
+                given.into_iter().filter(|message| failed.contains(&message.id.to_string())).collect()
             }
         };
         self.queue.extend(again);
@@ -242,7 +205,7 @@ impl World {
         match self.random.random_range(0..100) {
             0..8 if has_room && !self.queue.is_empty() => self.deliver(),
             8..14 => self.end_one(),
-            14..15 if self.are_ends_disturbed => self.line.land_one(&mut self.random),
+            14..15 if self.are_ends_disturbed => self.outside.line.land_one(&mut self.random),
             _ if !self.live.is_empty() => self.poll_one(),
             _ if has_room && !self.queue.is_empty() => self.deliver(),
             _ => pass_ms(1_000),
@@ -250,20 +213,19 @@ impl World {
     }
 
     async fn waiting(&self) -> usize {
-        let prefix = object_store::path::Path::from("waiting");
-        self.stores.bucket("work").unwrap().list(Some(&prefix)).count().await
+        self.outside.keys("work", "waiting").await.len()
     }
 
     async fn slots(&self) -> usize {
         let document = ObjectRef::new("work", "slots.json");
-        let slots: Option<Value> = store::get_json(&self.stores, &document).await.unwrap();
+        let slots: Option<Value> = store::get_json(&self.outside.stores, &document).await.unwrap();
         slots.map_or(0, |slots| slots["running"].as_object().unwrap().len())
     }
 
     /// Whether everything has come to its end.
     async fn is_done(&self) -> bool {
-        let is_idle = self.queue.is_empty() && self.live.is_empty() && self.machine.running().is_empty();
-        is_idle && !self.line.has_late() && self.waiting().await == 0 && self.slots().await == 0
+        let is_idle = self.queue.is_empty() && self.live.is_empty() && self.outside.executions.running().is_empty();
+        is_idle && !self.outside.line.has_late() && self.waiting().await == 0 && self.slots().await == 0
     }
 
     async fn run_to_the_end(&mut self, steps_max: usize, case: &str) {
@@ -277,14 +239,14 @@ impl World {
                 "{case}: {} wait, {} slots, {} run, {} messages",
                 self.waiting().await,
                 self.slots().await,
-                self.machine.running().len(),
+                self.outside.executions.running().len(),
                 self.queue.len()
             );
         }
     }
 
     fn keys_run(&self) -> BTreeSet<String> {
-        let executions = self.machine.executions.lock().unwrap();
+        let executions = self.outside.executions.executions.lock().unwrap();
         let keys: BTreeSet<String> = executions.values().map(|execution| execution.request.key.clone()).collect();
         assert_eq!(keys.len(), executions.len(), "an object ran twice");
         keys
@@ -293,7 +255,7 @@ impl World {
     fn assert_all_ran(&self, uploads: usize, case: &str) {
         let wanted: BTreeSet<String> = (0..uploads).map(|number| format!("in/{number}.csv")).collect();
         assert_eq!(self.keys_run(), wanted, "{case}");
-        assert_eq!(self.dead.take_buried(), [], "{case}");
+        assert_eq!(self.outside.queue.take_buried(), [], "{case}");
     }
 }
 
@@ -305,7 +267,7 @@ async fn bursts_of_1000_uploads_never_exceed_the_limit_and_drain_whatever_fails(
         // From hardly ever to so often that most invocations die.
         let one_in = [2_000, 200, 50, 20][random.random_range(0..4)];
         let case = format!("seed {seed}, {running_max} may run, one call in {one_in} fails");
-        let mut world = World::new(seed, running_max, Faults::OneIn(one_in, SmallRng::seed_from_u64(!seed))).await;
+        let mut world = World::new(seed, running_max, Faults::one_in(one_in, !seed)).await;
         let mut uploads = 0;
         while uploads < 1_000 {
             let burst = random.random_range(1..=400).min(1_000 - uploads);
@@ -314,7 +276,7 @@ async fn bursts_of_1000_uploads_never_exceed_the_limit_and_drain_whatever_fails(
             (0..random.random_range(0..20_000)).for_each(|_| world.step());
         }
         (0..20_000).for_each(|_| world.step());
-        world.line.mend();
+        world.outside.line.mend();
         world.run_to_the_end(10_000_000, &case).await;
         world.assert_all_ran(1_000, &case);
     }
@@ -322,17 +284,12 @@ async fn bursts_of_1000_uploads_never_exceed_the_limit_and_drain_whatever_fails(
 
 #[tokio::test]
 async fn the_calls_of_a_burst_are_few() {
-    let mut world = World::new(1, 20, Faults::At(BTreeMap::new())).await;
+    let mut world = World::new(1, 20, Faults::default()).await;
     world.are_ends_disturbed = false;
     (0..1_000).for_each(|number| world.upload(number));
     world.run_to_the_end(10_000_000, "no faults").await;
     world.assert_all_ran(1_000, "no faults");
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (name, key) in world.line.calls.lock().unwrap().iter() {
-        if !key.starts_with("pipelines") {
-            *counts.entry(name).or_default() += 1;
-        }
-    }
+    let counts = world.outside.line.counts(0, Some("pipelines"));
     println!("{counts:?}");
     // Each request is written, read, started and removed; the slots change far less than once for each.
     assert!(counts["START"] < 1_050 && counts["DELETE"] < 1_050, "{counts:?}");
@@ -341,12 +298,12 @@ async fn the_calls_of_a_burst_are_few() {
 
 /// Three uploads of which one may run; faults at the calls of those numbers. Gives the number of calls.
 async fn small_case(faults: &BTreeMap<usize, Way>) -> usize {
-    let mut world = World::new(7, 1, Faults::At(faults.clone())).await;
+    let mut world = World::new(7, 1, faults).await;
     let case = format!("{faults:?}");
     (0..3).for_each(|number| world.upload(number));
     (0..2_000).for_each(|_| world.step());
-    let calls = world.line.calls_made();
-    world.line.mend();
+    let calls = world.outside.line.calls();
+    world.outside.line.mend();
     world.run_to_the_end(200_000, &case).await;
     world.assert_all_ran(3, &case);
     calls
@@ -354,46 +311,33 @@ async fn small_case(faults: &BTreeMap<usize, Way>) -> usize {
 
 #[tokio::test]
 async fn each_call_may_fail_in_every_way_and_so_may_two() {
-    let calls = small_case(&BTreeMap::new()).await;
-    let mut cases = 0;
-    for first in 0..calls {
-        for way in WAYS {
-            small_case(&BTreeMap::from([(first, way)])).await;
-            // Of the pairs every 37th.
-            let pairs = (first + 1..calls).flat_map(|second| WAYS.map(|way| (second, way)));
-            for second in pairs.skip(cases % 37).step_by(37) {
-                small_case(&BTreeMap::from([(first, way), second])).await;
-            }
-            cases += 1;
-        }
-    }
-    println!("{calls} calls");
-    assert!(calls >= 30, "{calls}");
+    let tried = Cases::run(&WAYS, 35, small_case).await;
+    assert!(tried.calls >= 30, "{tried:?}");
 }
 
 #[tokio::test]
 async fn requests_that_wait_are_drained_when_the_limit_goes_or_sinks() {
     for limit in [None, Some(1)] {
-        let mut world = World::new(3, 1_000, Faults::At(BTreeMap::new())).await;
-        world.ports.running_max = Some(5);
+        let mut world = World::new(3, 1_000, Faults::default()).await;
+        world.outside.ports.running_max = Some(5);
         (0..50).for_each(|number| world.upload(number));
-        while world.machine.running().len() < 5 || !world.queue.is_empty() {
+        while world.outside.executions.running().len() < 5 || !world.queue.is_empty() {
             let at = world.live.len();
             if at == 0 { world.deliver() } else { world.poll_one() }
         }
         while !world.live.is_empty() {
             world.poll_one();
         }
-        assert_eq!((world.machine.running().len(), world.waiting().await), (5, 45));
-        world.ports.running_max = limit;
+        assert_eq!((world.outside.executions.running().len(), world.waiting().await), (5, 45));
+        world.outside.ports.running_max = limit;
         if limit.is_none() {
             world.tick();
             while !world.live.is_empty() {
                 world.poll_one();
             }
-            assert_eq!((world.machine.running().len(), world.waiting().await), (50, 0));
+            assert_eq!((world.outside.executions.running().len(), world.waiting().await), (50, 0));
             // The slots from before are found to be free once there is a limit again.
-            world.ports.running_max = Some(5);
+            world.outside.ports.running_max = Some(5);
         }
         world.run_to_the_end(1_000_000, "another limit").await;
         world.assert_all_ran(50, "another limit");
@@ -402,26 +346,21 @@ async fn requests_that_wait_are_drained_when_the_limit_goes_or_sinks() {
 
 #[tokio::test]
 async fn what_can_never_be_started_goes_to_the_dead_letters_and_its_slot_to_the_next() {
-    let mut world = World::new(3, 1, Faults::At(BTreeMap::new())).await;
-    let machine =
-        Machine { refused: Some("in/1.csv"), line: world.line.clone(), running_max: 1, executions: Mutex::default() };
-    world.machine = Arc::new(machine);
-    world.ports.executions = world.machine.clone();
+    let mut world = World::new(3, 1, Faults::default()).await;
+    let machine = Machine { refused: Some("in/1.csv"), running_max: 1, executions: Mutex::default() };
+    world.outside.replace_executions(machine);
     (0..4).for_each(|number| world.upload(number));
     world.run_to_the_end(1_000_000, "refused").await;
     assert_eq!(world.keys_run(), ["in/0.csv", "in/2.csv", "in/3.csv"].map(str::to_owned).into());
-    let buried = world.dead.take_buried();
+    let buried = world.outside.queue.take_buried();
     let (body, cause) = buried.first().unwrap();
     assert_eq!(buried.len(), 1);
     let pipeline = body.contains("\"start\"").then(|| "p".to_owned());
     assert_eq!(cause, &DeathCause { error: "AccessDenied".into(), message: "refused".into(), pipeline });
 
     // Sent again as it is, once the cause is removed.
-    let executions = std::mem::take(&mut *world.machine.executions.lock().unwrap());
-    let machine =
-        Machine { refused: None, line: world.line.clone(), running_max: 1, executions: Mutex::new(executions) };
-    world.machine = Arc::new(machine);
-    world.ports.executions = world.machine.clone();
+    let executions = std::mem::take(&mut *world.outside.executions.executions.lock().unwrap());
+    world.outside.replace_executions(Machine { refused: None, running_max: 1, executions: Mutex::new(executions) });
     let body = serde_json::from_str(body).unwrap();
     world.send(&body);
     world.run_to_the_end(1_000_000, "sent again").await;
@@ -432,7 +371,7 @@ async fn what_can_never_be_started_goes_to_the_dead_letters_and_its_slot_to_the_
 async fn without_faults_nothing_waits_for_a_tick() {
     for seed in 0..40 {
         let running_max = [1, 2, 5, 30][usize::try_from(seed % 4).unwrap()];
-        let mut world = World::new(seed, running_max, Faults::At(BTreeMap::new())).await;
+        let mut world = World::new(seed, running_max, Faults::default()).await;
         world.are_ends_disturbed = false;
         world.next_tick_ms = u64::MAX;
         world.run_ms_min = 6_000;
@@ -449,7 +388,7 @@ async fn without_faults_nothing_waits_for_a_tick() {
 #[tokio::test]
 async fn a_request_that_finds_no_room_while_the_last_execution_ends_is_not_left_behind() {
     for seed in 0..3_000 {
-        let mut world = World::new(seed, 1, Faults::At(BTreeMap::new())).await;
+        let mut world = World::new(seed, 1, Faults::default()).await;
         world.are_ends_disturbed = false;
         world.next_tick_ms = u64::MAX;
         world.upload(0);

@@ -1,76 +1,31 @@
 //! However a shard's records are cut and delivered again, whatever fails and whoever dies, its objects in the order of
 //! their names hold the good records in order, once; the bad ones are among the dead letters. The fixture is the example
 //! of the Lambda Developer Guide, "Using Lambda with Kinesis".
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod outside;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
-    sync::Arc,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures::TryStreamExt;
-use outside::{Faults, Invocation, Line, Queues, Turn, WAYS, Way};
+use outside::{Cases, Faults, Invocation, Line, Outside, Turn, Turns, WAYS, Way};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 use stepwell_pipeline::{
-    execution::MemoryExecutions,
-    link::MemoryLinks,
-    queue::{DeathCause, MemoryQueue},
-    store::{self, MemoryStores, ObjectRef, Stores},
+    queue::DeathCause,
+    store::{self, ObjectRef},
 };
-use stepwell_trigger::Ports;
 
-struct World {
-    stores: MemoryStores,
-    line: Arc<Line>,
-    dead: Arc<MemoryQueue>,
-    ports: Ports,
+fn outside(faults: impl Into<Faults>) -> Outside {
+    Outside::new(Line::new(faults, Turns::EachCall))
 }
 
-impl World {
-    fn new(faults: Faults) -> Self {
-        let (line, stores, dead) = (Arc::new(Line::new(faults)), MemoryStores::default(), Arc::default());
-        let ports = Ports {
-            context: outside::context(&stores, &line),
-            executions: Arc::new(MemoryExecutions::default()),
-            queue: Arc::new(Queues(Arc::clone(&dead), line.clone())),
-            links: Arc::new(MemoryLinks),
-            events_queue: "events".to_owned(),
-            receives_max: 5,
-            running_max: None,
-        };
-        Self { stores, line, dead, ports }
-    }
-
-    /// Handles an event without any trouble.
-    fn handle(&self, event: Value) -> Value {
-        let mut invocation = Invocation::new(&self.ports, (), event);
-        loop {
-            match invocation.poll(&self.line) {
-                Turn::GoesOn => {}
-                Turn::Ended(Ok(answer)) => return answer,
-                Turn::Died | Turn::Ended(Err(_)) => panic!("no answer"),
-            }
-        }
-    }
-
-    /// The landing bucket's objects in the order of their names.
-    async fn landed(&self) -> Vec<(String, String)> {
-        let bucket = self.stores.bucket("landing").unwrap();
-        let mut metas: Vec<_> = bucket.list(None).try_collect().await.unwrap();
-        metas.sort_by(|one, other| one.location.cmp(&other.location));
-        let mut landed = Vec::new();
-        for meta in metas {
-            let object = ObjectRef::new("landing", meta.location.as_ref());
-            let (bytes, _) = store::get(&self.stores, &object).await.unwrap().unwrap();
-            landed.push((object.key, String::from_utf8(bytes.to_vec()).unwrap()));
-        }
-        landed
-    }
+/// Handles an event without any trouble.
+async fn handle(outside: &Outside, event: Value) -> Value {
+    outside.send(event).await.expect("it lives").expect("it succeeds")
 }
 
 /// What was put into the shard.
@@ -122,7 +77,7 @@ struct Mapping {
 }
 
 /// Delivers a shard. Gives the records that were given up.
-fn deliver(world: &World, puts: &[Put], mapping: Mapping, random: &mut SmallRng) -> BTreeSet<usize> {
+fn deliver(outside: &Outside, puts: &[Put], mapping: Mapping, random: &mut SmallRng) -> BTreeSet<usize> {
     let mut position = 0;
     let mut todo: Vec<Range<usize>> = Vec::new();
     let mut given_up = BTreeSet::new();
@@ -132,16 +87,16 @@ fn deliver(world: &World, puts: &[Put], mapping: Mapping, random: &mut SmallRng)
         steps += 1;
         // What fails goes on failing only for a while.
         if steps == 4_000 {
-            world.line.mend();
+            outside.line.mend();
         }
         let range = todo.pop().unwrap_or_else(|| {
             let end = (position + random.random_range(1..=mapping.batch_max)).min(puts.len());
             std::mem::replace(&mut position, end)..end
         });
-        let mut invocation = Some(Invocation::new(&world.ports, (), delivery(&puts[range.clone()])));
+        let mut invocation = Some(outside.begin((), delivery(&puts[range.clone()])));
         let mut again = Some(range.clone());
         while let Some(running) = &mut invocation {
-            match running.poll(&world.line) {
+            match running.poll() {
                 Turn::GoesOn if mapping.times_out && random.random_ratio(1, 60) => forsaken.extend(invocation.take()),
                 Turn::GoesOn => {}
                 Turn::Died | Turn::Ended(Err(_)) => invocation = None,
@@ -153,7 +108,7 @@ fn deliver(world: &World, puts: &[Put], mapping: Mapping, random: &mut SmallRng)
                     invocation = None;
                 }
             }
-            poll_forsaken(world, &mut forsaken, random);
+            poll_forsaken(&mut forsaken, random);
         }
         if let Some(range) = again {
             if mapping.gives_up_one_in.is_some_and(|one_in| random.random_ratio(1, one_in)) {
@@ -167,28 +122,28 @@ fn deliver(world: &World, puts: &[Put], mapping: Mapping, random: &mut SmallRng)
             }
         }
         if random.random_ratio(1, 4) {
-            world.line.land_one(random);
+            outside.line.land_one(random);
         }
     }
-    while !forsaken.is_empty() || world.line.has_late() {
-        poll_forsaken(world, &mut forsaken, random);
-        world.line.land_one(random);
+    while !forsaken.is_empty() || outside.line.has_late() {
+        poll_forsaken(&mut forsaken, random);
+        outside.line.land_one(random);
     }
     given_up
 }
 
-fn poll_forsaken(world: &World, forsaken: &mut Vec<Invocation<()>>, random: &mut SmallRng) {
+fn poll_forsaken(forsaken: &mut Vec<Invocation<()>>, random: &mut SmallRng) {
     if !forsaken.is_empty() && random.random_ratio(1, 5) {
         let at = random.random_range(0..forsaken.len());
-        if !matches!(forsaken[at].poll(&world.line), Turn::GoesOn) {
+        if !matches!(forsaken[at].poll(), Turn::GoesOn) {
             forsaken.swap_remove(at);
         }
     }
 }
 
 /// Holds what landed against what was put in.
-async fn assert_kept(world: &World, puts: &[Put], given_up: &BTreeSet<usize>, is_disturbed: bool, case: &str) {
-    let landed = world.landed().await;
+async fn assert_kept(outside: &Outside, puts: &[Put], given_up: &BTreeSet<usize>, is_disturbed: bool, case: &str) {
+    let landed = outside.texts("landing").await;
     let folder = "streams/lambda-stream/shardId-000000000006/";
     assert!(landed.iter().all(|(key, lines)| key.starts_with(folder) && !lines.is_empty()), "{case}");
     let lines: String = landed.iter().map(|(_, lines)| lines.as_str()).collect();
@@ -203,7 +158,7 @@ async fn assert_kept(world: &World, puts: &[Put], given_up: &BTreeSet<usize>, is
         assert_eq!(lines, wanted(&|number| !given_up.contains(&number) || has(number)), "{case}");
     }
     let mut buried: BTreeMap<String, usize> = BTreeMap::new();
-    for (body, cause) in world.dead.take_buried() {
+    for (body, cause) in outside.queue.take_buried() {
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((&body["shard"], cause.error.as_str()), (&json!("shardId-000000000006"), "UnreadableSource"));
         let sequence = body["sequence_number"].as_str().unwrap();
@@ -235,14 +190,10 @@ async fn records_are_kept_once_and_in_order_however_they_are_delivered() {
             times_out: one_in.is_some() && random.random(),
         };
         let case = format!("seed {seed}, {mapping:?}, one call in {one_in:?} fails");
-        let faults = match one_in {
-            None => Faults::At(BTreeMap::new()),
-            Some(one_in) => Faults::OneIn(one_in, SmallRng::seed_from_u64(!seed)),
-        };
-        let world = World::new(faults);
+        let outside = outside(Faults::one_in(one_in, !seed));
         let puts: Vec<Put> = (0..random.random_range(1..120)).map(|number| put(number, &mut random)).collect();
-        let given_up = deliver(&world, &puts, mapping, &mut random);
-        assert_kept(&world, &puts, &given_up, one_in.is_some(), &case).await;
+        let given_up = deliver(&outside, &puts, mapping, &mut random);
+        assert_kept(&outside, &puts, &given_up, one_in.is_some(), &case).await;
         kept += puts.len();
     }
     println!("{kept} records");
@@ -255,32 +206,21 @@ async fn each_call_may_fail_in_every_way_and_so_may_two() {
         let mut random = SmallRng::seed_from_u64(4);
         (0..12).map(|number| put(number, &mut random)).collect()
     };
-    let case = async |faults: BTreeMap<usize, Way>| {
-        let world = World::new(Faults::At(faults.clone()));
+    let case = async |faults: &BTreeMap<usize, Way>| {
+        let outside = outside(faults);
         // Bisected or not.
         let mut random = SmallRng::seed_from_u64(faults.keys().sum::<usize>() as u64);
-        let given_up = deliver(&world, &puts, mapping, &mut random);
-        assert_kept(&world, &puts, &given_up, !faults.is_empty(), &format!("{faults:?}")).await;
-        world.line.calls_made()
+        let given_up = deliver(&outside, &puts, mapping, &mut random);
+        assert_kept(&outside, &puts, &given_up, !faults.is_empty(), &format!("{faults:?}")).await;
+        outside.line.calls()
     };
-    let calls = case(BTreeMap::new()).await;
-    for first in 0..calls {
-        for way in WAYS {
-            let more = case(BTreeMap::from([(first, way)])).await;
-            for second in first + 1..more {
-                for other in WAYS {
-                    case(BTreeMap::from([(first, way), (second, other)])).await;
-                }
-            }
-        }
-    }
-    println!("{calls} calls");
-    assert!(calls >= 10, "{calls}");
+    let tried = Cases::run(&WAYS, 1, case).await;
+    assert!(tried.calls >= 10, "{tried:?}");
 }
 
 #[tokio::test]
 async fn a_batch_takes_three_calls_and_its_object_tells_where_it_is_in_the_shard() {
-    let world = World::new(Faults::At(BTreeMap::new()));
+    let outside = outside(Faults::default());
     let one = |sequence: &str, data: &str| Put { sequence: sequence.into(), data: data.into(), line: None };
     let batches = [
         [
@@ -293,7 +233,7 @@ async fn a_batch_takes_three_calls_and_its_object_tells_where_it_is_in_the_shard
         ],
     ];
     for batch in &batches {
-        let answer = world.handle(delivery(batch));
+        let answer = handle(&outside, delivery(batch)).await;
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
     }
     let folder = "streams/lambda-stream/shardId-000000000006";
@@ -302,19 +242,18 @@ async fn a_batch_takes_three_calls_and_its_object_tells_where_it_is_in_the_shard
         (format!("{folder}/{first}.ndjson"), "{\"a\": 1}\n{}\n".to_owned()),
         (format!("{folder}/{second}.ndjson"), "[]\n2\n".to_owned()),
     ];
-    assert_eq!(world.landed().await, wanted);
-    let names: Vec<&str> = world.line.calls.lock().unwrap().iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["GET", "PUT", "PUT", "GET", "PUT", "PUT"]);
+    assert_eq!(outside.texts("landing").await, wanted);
+    assert_eq!(outside.line.names(), ["GET", "PUT", "PUT", "GET", "PUT", "PUT"]);
 }
 
 #[tokio::test]
 async fn the_records_of_the_guide_are_no_json_and_go_to_the_dead_letters() {
-    let world = World::new(Faults::At(BTreeMap::new()));
+    let outside = outside(Faults::default());
     let mut event: Value = serde_json::from_str(include_str!("fixtures/kinesis.json")).unwrap();
     event["Records"][1]["kinesis"]["data"] = json!(BASE64_STANDARD.encode(vec![b'x'; 1_000_000]));
-    let answer = world.handle(event);
-    assert_eq!((answer, world.landed().await), (json!({ "batchItemFailures": [] }), Vec::new()));
-    let buried = world.dead.take_buried();
+    let answer = handle(&outside, event).await;
+    assert_eq!((answer, outside.texts("landing").await), (json!({ "batchItemFailures": [] }), Vec::new()));
+    let buried = outside.queue.take_buried();
     let cause = DeathCause {
         error: "UnreadableSource".into(),
         message: "it is not JSON: expected value at line 1 column 1".into(),
@@ -334,22 +273,22 @@ async fn the_records_of_the_guide_are_no_json_and_go_to_the_dead_letters() {
     // Too long for a message.
     let key = format!("streams/lambda-stream/shardId-000000000006/dead/00000000{second}");
     assert_eq!(bodies[1]["data_at"], json!(format!("s3://work/{key}")));
-    let (data, _) = store::get(&world.stores, &ObjectRef::new("work", key)).await.unwrap().unwrap();
+    let (data, _) = store::get(&outside.stores, &ObjectRef::new("work", key)).await.unwrap().unwrap();
     assert_eq!(data.len(), 1_000_000);
 }
 
 #[tokio::test]
 async fn streams_of_one_name_do_not_mix() {
-    let world = World::new(Faults::At(BTreeMap::new()));
+    let outside = outside(Faults::default());
     let put = |sequence: &str| [Put { sequence: sequence.into(), data: b"{}".to_vec(), line: None }];
-    world.handle(delivery(&put("7")));
+    handle(&outside, delivery(&put("7"))).await;
     let mut event = delivery(&put("8"));
     // The same stream, read by a consumer with a throughput of its own.
     let arn = "arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream/consumer/app:1545084650";
     event["Records"][0]["eventSourceARN"] = json!(arn);
-    assert_eq!(world.handle(event.clone()), json!({ "batchItemFailures": [] }));
+    assert_eq!(handle(&outside, event.clone()).await, json!({ "batchItemFailures": [] }));
     event["Records"][0]["eventSourceARN"] = json!("arn:aws:kinesis:us-east-2:210987654321:stream/lambda-stream");
     let failures = json!({ "batchItemFailures": [{ "itemIdentifier": "8" }] });
-    assert_eq!(world.handle(event), failures);
-    assert_eq!(world.landed().await.len(), 2);
+    assert_eq!(handle(&outside, event).await, failures);
+    assert_eq!(outside.texts("landing").await.len(), 2);
 }

@@ -22,7 +22,7 @@ fn object_job() -> Value {
 
 /// The only execution that was started.
 fn execution(deployment: &Deployment) -> String {
-    let mut started = deployment.executions.started();
+    let mut started = deployment.outside.executions.started();
     assert_eq!(started.len(), 1, "{started:?}");
     started.pop_first().unwrap().0
 }
@@ -39,7 +39,7 @@ async fn a_job_with_an_object_is_pending_processing_and_done() {
     assert_eq!(job.headers["location"], job.body["links"]["self"]);
     let name = execution(&deployment);
     assert_eq!(name, job.text("execution"));
-    let request = deployment.executions.started()[&name].clone();
+    let request = deployment.outside.executions.started()[&name].clone();
     assert_eq!((request.key.as_str(), request.pipeline.as_deref()), ("in/a.csv", Some("all")));
     assert!(request.etag.is_some(), "the object is pinned");
 
@@ -98,7 +98,7 @@ async fn a_job_with_an_upload_starts_when_it_comes_and_once() {
     let key = format!("uploads/{}/ü 1.csv", job.text("id"));
     let url = |seconds: u64| json!(format!("memory://landing/{key}?method=PUT&seconds={seconds}"));
     assert_eq!((&job.body["upload"]["url"], &job.body["upload"]["method"]), (&url(3600), &json!("PUT")));
-    assert!(deployment.executions.started().is_empty());
+    assert!(deployment.outside.executions.started().is_empty());
 
     pass(600);
     let waiting = show(&deployment, &job).await;
@@ -109,7 +109,7 @@ async fn a_job_with_an_upload_starts_when_it_comes_and_once() {
         assert_eq!(started, json!({"executions": [job.text("execution")]}));
     }
     let name = execution(&deployment);
-    let request = deployment.executions.started()[&name].clone();
+    let request = deployment.outside.executions.started()[&name].clone();
     assert_eq!(
         (request.key, request.sequencer.as_deref(), request.pipeline.as_deref()),
         (key, Some("01"), Some("all"))
@@ -141,6 +141,7 @@ async fn a_job_that_fails_says_why() {
     let job = deployment.post(object_job()).await;
     let cause = json!({"errorType": "SchemaMismatch", "errorMessage": "no column `a`"}).to_string();
     deployment
+        .outside
         .executions
         .end(&execution(&deployment), ExecutionState::Failed { error: "SchemaMismatch".into(), cause });
     let failed = show(&deployment, &job).await;
@@ -188,12 +189,12 @@ async fn an_idempotency_key_stands_for_one_job_of_one_caller() {
     let caller = deployment.send(event).await;
     assert!(![first.text("id"), key.text("id")].contains(&caller.text("id")), "{caller:?}");
     let without = deployment.post(object_job()).await;
-    assert_eq!((without.status, deployment.executions.started().len()), (202, 4));
+    assert_eq!((without.status, deployment.outside.executions.started().len()), (202, 4));
     for bad in ["".to_owned(), "\"\"".to_owned(), "k".repeat(256)] {
         assert_eq!(deployment.post_with_key(&bad, object_job()).await.status, 400);
     }
     // What became of the object since does not matter to a key that is known.
-    store::delete(&deployment.stores, &ObjectRef::new("landing", "in/a.csv")).await.unwrap();
+    store::delete(&deployment.outside.stores, &ObjectRef::new("landing", "in/a.csv")).await.unwrap();
     assert_eq!(deployment.post_with_key("k1", object_job()).await.text("id"), first.text("id"));
 }
 
@@ -233,7 +234,7 @@ async fn an_upload_that_never_comes_fails_the_job_with_one_dead_letter() {
     }
     let failed = show(&deployment, &job).await;
     assert_eq!((failed.text("state"), failed.body["error"]["error"].as_str()), ("FAILED", Some("UploadMissing")));
-    let letters = deployment.queue.take_buried();
+    let letters = deployment.outside.queue.take_buried();
     assert_eq!(letters.len(), 1);
     let (body, cause) = &letters[0];
     assert_eq!((cause.error.as_str(), cause.pipeline.as_deref()), ("UploadMissing", Some("all")));
@@ -248,7 +249,7 @@ async fn an_upload_that_never_comes_fails_the_job_with_one_dead_letter() {
     deployment.land(&key).await;
     let error = deployment.handle(Deployment::created(&key, "01")).await.unwrap().unwrap_err();
     assert!(error.report().contains("make a new job"), "{}", error.report());
-    assert!(deployment.executions.started().is_empty());
+    assert!(deployment.outside.executions.started().is_empty());
 }
 
 #[tokio::test]
@@ -270,7 +271,7 @@ async fn an_execution_that_runs_too_long_is_stuck_and_its_late_end_counts() {
     deployment.tick().await.unwrap().unwrap();
     let failed = show(&deployment, &job).await;
     assert_eq!(failed.body["error"]["error"], "JobStuck", "{failed:?}");
-    let letters = deployment.queue.take_buried();
+    let letters = deployment.outside.queue.take_buried();
     assert_eq!(letters.len(), 1);
     deployment.succeed(job.text("execution")).await;
     deployment.handle(serde_json::from_str(&letters[0].0).unwrap()).await.unwrap().unwrap();
@@ -285,5 +286,5 @@ async fn a_job_that_ended_unnoticed_is_closed_by_the_tick() {
     pass(DAY_SECONDS);
     deployment.tick().await.unwrap().unwrap();
     assert_eq!(deployment.get("/jobs").await.body["jobs"][0]["state"], "DONE");
-    assert_eq!((deployment.keys("jobs/open/").await.len(), deployment.queue.take_buried().len()), (0, 0));
+    assert_eq!((deployment.keys("jobs/open/").await.len(), deployment.outside.queue.take_buried().len()), (0, 0));
 }

@@ -1,52 +1,26 @@
-//! A deployment in memory, with a clock of its own, and the requests of a client.
+//! A deployment, with a clock of its own, and the requests of a client.
 
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
-use object_store::ObjectStore;
 use serde_json::{Value, json};
 use stepwell_pipeline::{
-    execution::{ExecutionState, MemoryExecutions},
+    StageError,
+    execution::ExecutionState,
     handoff::{Commit, Loaded},
     manifest::{CommittedFile, RejectFiles, Report, Timing, Timings},
-    progress::Unwatched,
-    queue::MemoryQueue,
     run::{Run, Source},
-    stage::{Buckets, StageContext},
-    store::{self, MemoryStores, ObjectRef, Stores},
-};
-use stepwell_trigger::{Ports, handler};
-
-use crate::{
-    disturbance::{Disturbed, Line, Way},
-    disturbed::{DisturbedExecutions, DisturbedLinks, DisturbedQueue},
+    store::{self, ObjectRef},
 };
 
-thread_local! {
-    /// Seconds since 1970. Each test has a thread of its own.
-    static CLOCK: Cell<u64> = const { Cell::new(1_767_225_600) };
-}
-
-fn clock() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(CLOCK.get())
-}
+use crate::outside::{Faults, Line, Outside, Turns, clock};
 
 pub(crate) fn pass(seconds: u64) {
-    CLOCK.set(CLOCK.get() + seconds);
+    clock::pass_ms(seconds * 1000);
 }
 
 pub(crate) struct Deployment {
-    pub(crate) ports: Ports,
-    pub(crate) stores: MemoryStores,
-    pub(crate) executions: Arc<MemoryExecutions>,
-    pub(crate) queue: Arc<MemoryQueue>,
-    pub(crate) line: Arc<Line>,
+    pub(crate) outside: Outside,
     requests: Mutex<usize>,
 }
 
@@ -67,44 +41,20 @@ impl Answer {
 impl Deployment {
     /// With pipelines of those names and patterns.
     pub(crate) async fn new(pipelines: &[(&str, &str)]) -> Self {
-        Self::disturbed(pipelines, BTreeMap::new()).await
+        Self::disturbed(pipelines, Faults::default()).await
     }
 
-    pub(crate) async fn disturbed(pipelines: &[(&str, &str)], faults: BTreeMap<usize, Way>) -> Self {
-        let stores = MemoryStores::default();
+    pub(crate) async fn disturbed(pipelines: &[(&str, &str)], faults: impl Into<Faults>) -> Self {
+        let outside = Outside::new(Line::new(faults, Turns::Never));
         for (name, pattern) in pipelines {
-            let spec = format!(
-                "pipeline: {name}\nsource: {{ match: \"{pattern}\" }}\nschema:\n  - {{ name: a, type: int8 }}\n\
-                 load: {{ target: parquet, path: lake/{name}/ }}\n"
-            );
-            store::put(&stores, &ObjectRef::new("work", format!("pipelines/{name}.yaml")), spec).await.unwrap();
+            outside.push(name, &format!("{{ match: \"{pattern}\" }}")).await;
         }
-        let line = Arc::new(Line::with(faults));
-        let context = StageContext::new(
-            Arc::new(Disturbed(stores.clone(), line.clone())),
-            Buckets { landing: "landing".into(), work: "work".into(), lake: "lake".into() },
-            Arc::new(Unwatched),
-        );
-        let (executions, queue) = (Arc::new(MemoryExecutions::default()), Arc::new(MemoryQueue::default()));
-        let ports = Ports {
-            context: StageContext { now: clock, ..context },
-            executions: Arc::new(DisturbedExecutions(executions.clone(), line.clone())),
-            queue: Arc::new(DisturbedQueue(queue.clone(), line.clone())),
-            links: Arc::new(DisturbedLinks(line.clone())),
-            events_queue: "events".to_owned(),
-            receives_max: 5,
-            running_max: None,
-        };
-        Self { ports, stores, executions, queue, line, requests: Mutex::default() }
+        Self { outside, requests: Mutex::default() }
     }
 
     /// Lets the function handle an event; nothing where it was killed over it.
-    pub(crate) async fn handle(&self, event: Value) -> Option<Result<Value, stepwell_pipeline::StageError>> {
-        tokio::select! {
-            biased;
-            answer = handler(&self.ports, event) => Some(answer),
-            () = self.line.killed.notified() => None,
-        }
+    pub(crate) async fn handle(&self, event: Value) -> Option<Result<Value, StageError>> {
+        self.outside.send(event).await
     }
 
     pub(crate) async fn send(&self, event: Value) -> Answer {
@@ -156,14 +106,14 @@ impl Deployment {
         self.send(self.request("GET", path)).await
     }
 
-    pub(crate) async fn tick(&self) -> Option<Result<Value, stepwell_pipeline::StageError>> {
-        let now = DateTime::<Utc>::from(clock());
+    pub(crate) async fn tick(&self) -> Option<Result<Value, StageError>> {
+        let now = DateTime::<Utc>::from(clock::now());
         self.handle(json!({ "tick": now.to_rfc3339() })).await
     }
 
     /// Puts an object into the landing bucket.
     pub(crate) async fn land(&self, key: &str) {
-        store::put(&self.stores, &ObjectRef::new("landing", key), "a\n1\n").await.unwrap();
+        self.outside.put("landing", key, "a\n1\n").await;
     }
 
     /// The event of an object.
@@ -235,18 +185,16 @@ impl Deployment {
             cost: None,
             code_version: "0".into(),
         };
-        store::put_json(&self.stores, &ObjectRef::new("work", &loaded.report), &report).await.unwrap();
-        self.executions.end(name, ExecutionState::Succeeded(json!(loaded)));
+        store::put_json(&self.outside.stores, &ObjectRef::new("work", &loaded.report), &report).await.unwrap();
+        self.outside.executions.end(name, ExecutionState::Succeeded(json!(loaded)));
     }
 
     pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
-        let bucket = self.stores.bucket("work").unwrap();
-        let listed = bucket.list(Some(&store::path(prefix).unwrap()));
-        listed.map_ok(|meta| meta.location.to_string()).try_collect().await.unwrap()
+        self.outside.keys("work", prefix).await
     }
 
     /// The calls that the function has made.
     pub(crate) fn calls(&self) -> usize {
-        self.line.calls()
+        self.outside.line.calls()
     }
 }

@@ -6,7 +6,6 @@
 mod courses;
 mod crashes;
 mod deployment;
-#[path = "../disturbance/mod.rs"]
-mod disturbance;
-mod disturbed;
+#[path = "../outside/mod.rs"]
+mod outside;
 mod routes;

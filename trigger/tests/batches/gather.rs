@@ -1,15 +1,16 @@
 //! Many small files: whatever fails, each is in one batch that is loaded, in its newest version.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
-mod disturbed;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use disturbed::{Deployment, Line, WAYS, Way};
 use futures::future::{join, join_all};
 use serde_json::{Value, json};
 use stepwell_pipeline::store::{self, ObjectRef};
+
+use crate::{
+    deployment::Deployment,
+    outside::{WAYS_AT_ONCE, Way, delivery},
+};
 
 const SOURCE: &str = "{ match: \"in/*.json\", batch: { max_files: 3, max_wait: 5m } }";
 
@@ -22,11 +23,11 @@ fn later() -> DateTime<Utc> {
 async fn settle(deployment: &Deployment, case: &str) {
     for _ in 0..12 {
         let done = join(deployment.tick(later()), deployment.tick(later())).await;
-        if done == (true, true) && deployment.keys("work", "gathering/p/waiting/").await.is_empty() {
+        if done == (true, true) && deployment.waiting().await.is_empty() {
             return;
         }
     }
-    panic!("{case}: {:?} still waits", deployment.keys("work", "gathering/p/waiting/").await);
+    panic!("{case}: {:?} still waits", deployment.waiting().await);
 }
 
 async fn deliver_all(deployment: &Deployment, events: &[&Value]) {
@@ -37,7 +38,7 @@ async fn deliver_all(deployment: &Deployment, events: &[&Value]) {
 /// processes cut. Gives the calls that were made.
 async fn case(faults: &BTreeMap<usize, Way>, seed: u64) -> usize {
     let name = format!("{faults:?}, seed {seed}");
-    let deployment = Deployment::new(Line::new(faults, seed));
+    let deployment = Deployment::disturbed(faults, seed);
     deployment.push(SOURCE).await;
     let a1 = deployment.upload("in/a.json", 1, 1).await;
     let b1 = deployment.upload("in/b.json", 1, 2).await;
@@ -73,8 +74,8 @@ async fn case(faults: &BTreeMap<usize, Way>, seed: u64) -> usize {
     deliver_all(&deployment, &[&a1, &b1, &c1, &d1, &d2, &d3, &a2, &gone]).await;
     settle(&deployment, &name).await;
     assert_eq!(deployment.lists().await, before, "{name}: events that came again changed something");
-    assert_eq!(deployment.letters(), [], "{name}");
-    *deployment.line.calls.lock().unwrap()
+    assert_eq!(deployment.take_letters(), [], "{name}");
+    deployment.outside.line.calls()
 }
 
 #[tokio::test]
@@ -87,7 +88,7 @@ async fn each_object_is_in_one_batch_whatever_fails() {
     assert!(calls > 100, "{calls}");
     let mut cases = 0;
     for call in 0..calls {
-        for way in WAYS {
+        for way in WAYS_AT_ONCE {
             seed += 1;
             case(&BTreeMap::from([(call, way)]), seed).await;
             cases += 1;
@@ -97,8 +98,8 @@ async fn each_object_is_in_one_batch_whatever_fails() {
     for number in 0..2000 {
         seed += 1;
         let at = |step: usize| (number * step) % calls;
-        let faults =
-            [(at(7), WAYS[number % 4]), (at(31) + 1, WAYS[number / 4 % 4]), (at(97) + 2, WAYS[number / 16 % 4])];
+        let way = |step: usize| WAYS_AT_ONCE[number / step % WAYS_AT_ONCE.len()];
+        let faults = [(at(7), way(1)), (at(31) + 1, way(5)), (at(97) + 2, way(25))];
         case(&faults.into_iter().take(2 + number % 2).collect(), seed).await;
         cases += 1;
     }
@@ -110,30 +111,28 @@ async fn ten_thousand_files_cost_few_executions_and_few_requests() {
     const FILES: usize = 10_000;
     let deployment = Deployment::calm();
     deployment.push("{ match: \"in/*.json\", batch: {} }").await;
-    let mut records = Vec::new();
+    let mut bodies = Vec::new();
     for number in 0..FILES {
         let event = deployment.upload(&format!("in/{number}.json"), 10 * 1024, number).await;
-        let queue = "arn:aws:sqs:us-east-2:123456789012:events";
-        records.push(json!({
-            "messageId": number.to_string(), "eventSource": "aws:sqs", "eventSourceARN": queue, "body": event.to_string(),
-        }));
+        bodies.push(event.to_string());
     }
     // As many messages as one call of the function is given.
-    for batch in records.chunks(10) {
-        let answer = deployment.send(json!({ "Records": batch })).await.unwrap().unwrap();
-        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+    for batch in bodies.chunks(10) {
+        let event = delivery(batch.iter().map(String::as_str).enumerate(), 1);
+        assert_eq!(deployment.send(event).await.unwrap().unwrap(), json!({ "batchItemFailures": [] }));
     }
-    let kept = std::mem::take(&mut *deployment.line.kinds.lock().unwrap());
-    assert_eq!(kept["put"], FILES, "{kept:?}");
+    let line = &deployment.outside.line;
+    let (kept, calls) = (line.counts(0, None), line.calls());
+    assert_eq!(kept["PUT"], FILES, "{kept:?}");
     assert!(deployment.tick(Utc::now()).await);
     assert_eq!(deployment.started().len(), 10);
-    let cut = std::mem::take(&mut *deployment.line.kinds.lock().unwrap());
+    let cut = line.counts(calls, None);
     // Of each file: its marker, whether it is a member, how it is now, and that it is a member.
-    assert_eq!(cut["head"], FILES, "{cut:?}");
-    assert!((2 * FILES..2 * FILES + 100).contains(&cut["get"]), "{cut:?}");
-    assert!((FILES..FILES + 100).contains(&cut["put"]), "{cut:?}");
-    assert_eq!(cut["delete"], 10, "{cut:?}");
-    assert_eq!(cut["start"], 10, "{cut:?}");
+    assert_eq!(cut["HEAD"], FILES, "{cut:?}");
+    assert!((2 * FILES..2 * FILES + 100).contains(&cut["GET"]), "{cut:?}");
+    assert!((FILES..FILES + 100).contains(&cut["PUT"]), "{cut:?}");
+    assert_eq!(cut["DELETE"], 10, "{cut:?}");
+    assert_eq!(cut["START"], 10, "{cut:?}");
     deployment.assert_each_once("10,000 files").await;
     assert!(deployment.tick(later()).await);
     assert_eq!(deployment.started().len(), 10);
@@ -196,7 +195,7 @@ async fn an_event_that_tells_little_is_enough() {
     let empty = deployment.upload("in/empty.json", 0, 2).await;
     deployment.deliver(empty).await;
     deployment.upload("in/a.json", 7, 1).await;
-    assert_eq!(deployment.keys("work", "gathering/p/waiting/").await.len(), 1);
+    assert_eq!(deployment.waiting().await.len(), 1);
     assert!(deployment.tick(later()).await);
     let lists = deployment.lists().await;
     assert_eq!(lists["batches/p/0000000001.json"].members.len(), 1);
@@ -209,22 +208,23 @@ async fn an_object_that_cannot_be_looked_at_is_reported_and_holds_up_no_other() 
     deployment.push(SOURCE).await;
     let good = deployment.upload("in/a.json", 1, 1).await;
     deployment.deliver(good).await;
-    store::put(&deployment.stores, &ObjectRef::new("landing", "in/denied.json"), "x").await.unwrap();
+    deployment.outside.put("landing", "in/denied.json", "x").await;
+    deployment.outside.line.deny("in/denied.json");
     let mut denied = deployment.upload("in/a.json", 1, 2).await;
     denied["detail"]["object"]["key"] = json!("in/denied.json");
     deployment.deliver(denied.clone()).await;
     assert!(deployment.tick(later()).await);
     assert_eq!(deployment.lists().await["batches/p/0000000001.json"].members.len(), 1);
-    let [(body, cause)] = &deployment.letters()[..] else { panic!("{:?}", deployment.letters()) };
+    let letters = deployment.take_letters();
+    let [(body, cause)] = &letters[..] else { panic!("{letters:?}") };
     assert_eq!((cause.error.as_str(), cause.pipeline.as_deref()), ("AccessDenied", Some("p")));
     // Sent again, it is the same upload.
     let again: Value = serde_json::from_str(body).unwrap();
-    let waiting = "gathering/p/waiting/";
-    assert_eq!(deployment.keys("work", waiting).await.len(), 0);
+    assert_eq!(deployment.waiting().await.len(), 0);
     deployment.deliver(again).await;
-    let kept = deployment.keys("work", waiting).await;
+    let kept = deployment.waiting().await;
     deployment.deliver(denied).await;
-    assert_eq!((deployment.keys("work", waiting).await, kept.len()), (kept, 1));
+    assert_eq!((deployment.waiting().await, kept.len()), (kept, 1));
 }
 
 #[tokio::test]
@@ -233,10 +233,10 @@ async fn an_event_that_comes_again_does_not_make_its_object_wait_anew() {
     deployment.push(SOURCE).await;
     let event = deployment.upload("in/a.json", 1, 1).await;
     deployment.deliver(event.clone()).await;
-    let marker = ObjectRef::new("work", &deployment.keys("work", "gathering/p/waiting/").await[0]);
-    let since = store::head(&deployment.stores, &marker).await.unwrap().unwrap().last_modified;
+    let marker = ObjectRef::new("work", deployment.waiting().await.remove(0));
+    let since = store::head(&deployment.outside.stores, &marker).await.unwrap().unwrap().last_modified;
     deployment.deliver(event).await;
-    assert_eq!(store::head(&deployment.stores, &marker).await.unwrap().unwrap().last_modified, since);
+    assert_eq!(store::head(&deployment.outside.stores, &marker).await.unwrap().unwrap().last_modified, since);
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn uploads_outlive_the_section_and_the_spec() {
     let event = deployment.upload("in/a.json", 1, 1).await;
     deployment.deliver(event).await;
     let spec = ObjectRef::new("work", "pipelines/p.yaml");
-    store::delete(&deployment.stores, &spec).await.unwrap();
+    store::delete(&deployment.outside.stores, &spec).await.unwrap();
     assert!(deployment.tick(later()).await);
     assert_eq!(deployment.lists().await.len(), 0);
     deployment.push("{ match: \"in/*.json\" }").await;

@@ -1,17 +1,15 @@
 //! Batches by schedule: each occurrence is loaded once, when it is complete, whatever is missed, repeated or fails.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
-mod disturbed;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use disturbed::{Deployment, Line, WAYS, Way};
 use futures::future::join;
 use serde_json::{Value, json};
-use stepwell_pipeline::{
-    ErrorKind,
-    store::{self, ObjectRef},
+use stepwell_pipeline::ErrorKind;
+
+use crate::{
+    deployment::Deployment,
+    outside::{WAYS_AT_ONCE, Way},
 };
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -106,12 +104,12 @@ async fn missed_ticks_are_caught_up_and_repeated_ones_change_nothing() {
     }
     assert_eq!(batches(&deployment).await.len(), 100);
     assert_eq!(deployment.started().len(), 100);
-    let calls = *deployment.line.calls.lock().unwrap();
+    let calls = deployment.outside.line.calls();
     // A tick that comes again, and one that comes too late.
     assert!(deployment.tick(now).await && deployment.tick(at("2026-11-02T04:00:00Z")).await);
     assert_eq!(deployment.started().len(), 100);
     // The specs, the diary twice, what was gathered, what waits for a slot, which jobs are due.
-    assert!(*deployment.line.calls.lock().unwrap() - calls <= 2 * 7, "a tick without work is cheap");
+    assert!(deployment.outside.line.calls() - calls <= 2 * 7, "a tick without work is cheap");
 }
 
 #[tokio::test]
@@ -233,12 +231,12 @@ async fn an_incomplete_batch_waits() {
         ticks(&deployment, "2026-11-21T04:50:00Z", "2026-11-21T08:00:00Z", TimeDelta::minutes(10)).await;
         for (hour, (key, bytes)) in signs.iter().enumerate() {
             assert_eq!(batches(&deployment).await, [], "{complete_when} {key}");
-            store::put(&deployment.stores, &ObjectRef::new("landing", *key), bytes.as_bytes()).await.unwrap();
+            deployment.outside.put("landing", key, *bytes).await;
             assert!(deployment.tick(at("2026-11-21T09:00:00Z") + TimeDelta::hours(hour as i64)).await);
         }
         let members: Vec<String> = members.iter().map(|member| format!("2026/11/20/{member}.csv")).collect();
         assert_eq!(batches(&deployment).await, [("2026/11/20".to_owned(), 0, members)], "{complete_when}");
-        assert_eq!(deployment.letters(), []);
+        assert_eq!(deployment.take_letters(), []);
     }
 }
 
@@ -248,9 +246,10 @@ async fn what_stays_incomplete_is_reported_once_and_can_be_sent_again() {
     deployment.push(&daily(", complete_when: { files: 2 }, wait_max: 2h, revisit: 0")).await;
     put(&deployment, &["in/2026/11/20/a.csv"]).await;
     ticks(&deployment, "2026-11-21T04:50:00Z", "2026-11-21T06:50:00Z", TimeDelta::minutes(10)).await;
-    assert_eq!(deployment.letters(), []);
+    assert_eq!(deployment.take_letters(), []);
     ticks(&deployment, "2026-11-21T07:00:00Z", "2026-11-21T12:00:00Z", TimeDelta::minutes(10)).await;
-    let [(body, cause)] = &deployment.letters()[..] else { panic!("{:?}", deployment.letters()) };
+    let letters = deployment.take_letters();
+    let [(body, cause)] = &letters[..] else { panic!("{letters:?}") };
     assert_eq!((cause.error.as_str(), cause.pipeline.as_deref()), ("SourceMissing", Some("p")));
     assert!(cause.message.contains("1 of 2 files are in s3://landing/in/2026/11/20/"), "{}", cause.message);
     let event: Value = serde_json::from_str(body).unwrap();
@@ -300,7 +299,7 @@ async fn uploads_of_a_scheduled_pipeline_start_nothing() {
 /// Three days with an object that comes late and a day that stays incomplete, two ticks at a time. Gives the calls made.
 async fn case(faults: &BTreeMap<usize, Way>, seed: u64) -> usize {
     let name = format!("{faults:?}, seed {seed}");
-    let deployment = Deployment::new(Line::new(faults, seed));
+    let deployment = Deployment::disturbed(faults, seed);
     deployment.push(&daily(", complete_when: { object: _SUCCESS }, wait_max: 3h")).await;
     for _ in 0..3 {
         deployment.tick(at("2026-11-20T12:00:00Z")).await;
@@ -319,7 +318,7 @@ async fn case(faults: &BTreeMap<usize, Way>, seed: u64) -> usize {
     assert_eq!(batches(&deployment).await, expected, "{name}");
     assert_eq!(deployment.started().len(), 2, "{name}");
     // A report may come twice where a process died or two were at it, but of nothing else.
-    let letters = deployment.letters();
+    let letters = deployment.take_letters();
     assert!(!letters.is_empty(), "{name}");
     for (body, _) in letters {
         assert!(body.contains("2026-11-22T06:00"), "{name}: {body}");
@@ -327,7 +326,7 @@ async fn case(faults: &BTreeMap<usize, Way>, seed: u64) -> usize {
     put(&deployment, &["in/2026/11/21/_SUCCESS", "in/2026/11/22/a.csv", "in/2026/11/22/_SUCCESS"]).await;
     several("2026-11-23T05:00:00Z").await;
     deployment.assert_each_once(&name).await;
-    *deployment.line.calls.lock().unwrap()
+    deployment.outside.line.calls()
 }
 
 #[tokio::test]
@@ -339,14 +338,15 @@ async fn each_occurrence_is_loaded_once_whatever_fails() {
     assert!(calls > 100, "{calls}");
     let mut seed = 1;
     for call in 0..calls {
-        for way in WAYS {
+        for way in WAYS_AT_ONCE {
             seed += 1;
             case(&BTreeMap::from([(call, way)]), seed).await;
         }
     }
     for number in 0..2000 {
         seed += 1;
-        let faults = [((number * 7) % calls, WAYS[number % 4]), ((number * 31) % calls, WAYS[number / 4 % 4])];
+        let way = |step: usize| WAYS_AT_ONCE[number / step % WAYS_AT_ONCE.len()];
+        let faults = [((number * 7) % calls, way(1)), ((number * 31) % calls, way(5))];
         case(&faults.into_iter().collect(), seed).await;
     }
 }
