@@ -50,6 +50,7 @@ fn the_first_record_is_found_wherever_it_is() {
             fields(&[("a", "1"), ("b", "2")]),
         ),
         ("csv: { skip_lines: 2 }", "in/a.csv", "Report\r\nof today\r\na\r\n1\r\n", fields(&[("a", "1")])),
+        ("csv: { skip_lines: 2 }", "in/a.csv", "Report\nof today\na\n1\n", fields(&[("a", "1")])),
         ("csv: { skip_lines: 2 }", "in/a.csv", "Report\n\na\n1\n", fields(&[("a", "1")])),
         ("csv: { skip_lines: 2 }", "in/a.csv", "Report\r\ra\r1\r", fields(&[("a", "1")])),
         ("", "in/a.csv", "\u{feff}a,b\n1\n", fields(&[("a", "1")])),
