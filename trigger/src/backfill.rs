@@ -101,3 +101,6 @@ struct Unwatched;
 impl Watch for Unwatched {
     fn advanced(&self, _: &Backfill, _: f64) {}
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,7 +1,5 @@
 //! The lists of batches: written on condition, and run.
 
-use std::cmp::Ordering;
-
 use object_store::ObjectMeta;
 use stepwell_pipeline::{
     ErrorKind, StageError,
@@ -92,7 +90,7 @@ pub(crate) fn place(source: &Source) -> (&str, &str) {
 
 /// Whether two are the same version of an object.
 pub(crate) fn is_same(one: &Source, other: &Source) -> bool {
-    place(one).cmp(&place(other)) == Ordering::Equal
+    place(one) == place(other)
         && match (&one.version, &other.version) {
             (Some(one), Some(other)) => one == other,
             _ => one.etag == other.etag,
@@ -114,4 +112,35 @@ pub(crate) fn pinned(object: &ObjectRef, meta: ObjectMeta) -> Result<Source, Sta
 
 fn no_etag(object: &ObjectRef) -> StageError {
     StageError::new(ErrorKind::Internal, format!("{object} has no entity tag"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_by_their_ids_and_without_ids_by_their_entity_tags() {
+        let source = |version: Option<&str>, etag: &str| Source {
+            bucket: "b".into(),
+            key: "k".into(),
+            version: version.map(str::to_owned),
+            etag: etag.into(),
+            size: 1,
+            modified_ms: 0,
+            sequencer: None,
+        };
+        for (one, other, expected) in [
+            (source(Some("1"), "x"), source(Some("1"), "x"), true),
+            // The same bytes once more are another version.
+            (source(Some("1"), "x"), source(Some("2"), "x"), false),
+            (source(Some("1"), "x"), source(None, "x"), true),
+            (source(Some("1"), "x"), source(None, "y"), false),
+            (source(None, "x"), source(None, "x"), true),
+            (source(None, "x"), source(None, "y"), false),
+            (source(None, "x"), Source { key: "l".into(), ..source(None, "x") }, false),
+            (source(None, "x"), Source { bucket: "c".into(), ..source(None, "x") }, false),
+        ] {
+            assert_eq!(is_same(&one, &other), expected, "{one:?} {other:?}");
+        }
+    }
 }

@@ -120,11 +120,7 @@ fn format_of(key: &str, text: &str) -> Format {
         (Some(b'['), Some(b'{' | b']')) => Format::Json,
         // Whether one object a line or one that is the document, the first is the record, or holds it.
         (Some(b'{'), Some(b'"' | b'}')) => by_suffix.filter(|format| format.is_json()).unwrap_or(Format::Json),
-        _ => by_suffix.unwrap_or_else(|| {
-            let line = text.lines().next().unwrap_or_default();
-            let count = |letter| line.matches(letter).count();
-            if count('\t') > count(',') { Format::Tsv } else { Format::Csv }
-        }),
+        _ => by_suffix.unwrap_or_else(|| Format::of_delimited(text.as_bytes())),
     }
 }
 

@@ -60,11 +60,12 @@ impl<'a> Look<'a> {
             Seen::There(size) => size,
             Seen::Ignored(reason) => return Ok(Fit::Ignored(reason)),
         };
-        let bytes = &spec.conditions.bytes;
-        if !bytes.contains(&size) {
-            let (bound, limit) =
-                if size < *bytes.start() { ("min_bytes", bytes.start()) } else { ("max_bytes", bytes.end()) };
-            return Ok(Fit::Misfit(format!("it has {size} bytes, and `{bound}` is {limit}")));
+        let (min_bytes, max_bytes) = (*spec.conditions.bytes.start(), *spec.conditions.bytes.end());
+        if size < min_bytes {
+            return Ok(Fit::Misfit(format!("it has {size} bytes, and `min_bytes` is {min_bytes}")));
+        }
+        if size > max_bytes {
+            return Ok(Fit::Misfit(format!("it has {size} bytes, and `max_bytes` is {max_bytes}")));
         }
         if spec.conditions.fields.is_empty() { Ok(Fit::Fits) } else { self.record_fit(spec).await }
     }
@@ -114,14 +115,14 @@ impl<'a> Look<'a> {
             Seen::There(found) => found,
             Seen::Ignored(reason) => return Ok(Seen::Ignored(reason)),
         };
-        let (range, size) = (found.range.clone(), found.meta.size);
+        let (end, size) = (found.range.end, found.meta.size);
         let object = self.object();
         let bytes = found.bytes().await.map_err(|error| store::classify(error, &format!("cannot read {object}")))?;
-        if bytes.len() as u64 != range.end - range.start {
-            let message = format!("{} bytes of {object} came where there are {}", bytes.len(), range.end - range.start);
+        if bytes.len() as u64 != end {
+            let message = format!("{} bytes of {object} came where there are {end}", bytes.len());
             return Err(StageError::new(ErrorKind::StoreUnavailable, message));
         }
-        Ok(Seen::There(self.start.insert(Start { bytes, is_whole: range.end >= size }).clone()))
+        Ok(Seen::There(self.start.insert(Start { bytes, is_whole: end >= size }).clone()))
     }
 
     /// The version of the event, and no other.
@@ -143,3 +144,6 @@ impl<'a> Look<'a> {
         ObjectRef::new(&self.request.bucket, &self.request.key)
     }
 }
+
+#[cfg(test)]
+mod tests;

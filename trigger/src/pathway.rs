@@ -66,3 +66,33 @@ pub(crate) fn unknown_shape() -> StageError {
          itself, from SNS or SQS, nor a `tick`, a `backfill`, a Kinesis batch or a request over HTTP",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_execution_has_ended_when_it_no_longer_runs() {
+        for (status, ended) in [
+            ("RUNNING", None),
+            ("SUCCEEDED", Some("sales-1")),
+            ("FAILED", Some("sales-1")),
+            ("TIMED_OUT", Some("sales-1")),
+            ("ABORTED", Some("sales-1")),
+            ("PENDING_REDRIVE", Some("sales-1")),
+        ] {
+            let event = json!({
+                "detail-type": "Step Functions Execution Status Change",
+                "detail": { "status": status, "name": "sales-1" },
+            });
+            let told = match Pathway::of(&event).expect("a known shape") {
+                Pathway::Ended(name) => Some(name),
+                Pathway::Nothing => None,
+                _ => panic!("{status} is something else"),
+            };
+            assert_eq!(told.as_deref(), ended, "{status}");
+        }
+    }
+}

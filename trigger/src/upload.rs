@@ -186,4 +186,19 @@ mod tests {
         }
         assert_eq!(form_decoded("in/%FF").expect_err("no UTF-8").kind(), ErrorKind::InvalidInput);
     }
+
+    #[test]
+    fn an_event_that_starts_nothing_says_why() {
+        for (name, words) in [
+            ("ObjectRemoved:DeleteMarkerCreated", "the object was deleted"),
+            ("LifecycleExpiration:Delete", "the object was deleted"),
+            ("Object Deleted", "the object was deleted"),
+            ("ObjectRestore:Completed", "the object came back from an archive"),
+            ("Object Restore Completed", "the object came back from an archive"),
+            ("ObjectTagging:Put", "it creates no object"),
+            ("Object Tags Added", "it creates no object"),
+        ] {
+            assert!(why_ignored(name).starts_with(words), "{name}");
+        }
+    }
 }

@@ -116,10 +116,7 @@ fn refuse_binary(name: &str, text: &[u8]) -> Result<(), StageError> {
 
 fn text_format(key: &str, text: &[u8]) -> Format {
     let by_suffix = suffix_format(key);
-    json_format(by_suffix, text).or(by_suffix).unwrap_or_else(|| match delimiter_counts(text) {
-        (tabs, commas) if tabs > commas => Format::Tsv,
-        _ => Format::Csv,
-    })
+    json_format(by_suffix, text).or(by_suffix).unwrap_or_else(|| Format::of_delimited(text))
 }
 
 /// The format that the key's suffix names, those of compression left out.
@@ -158,22 +155,4 @@ fn object_format(by_suffix: Option<Format>, text: &[u8]) -> Format {
         // One line, whole or longer than what is seen: an object with the records in it, or a single record.
         _ => by_suffix.filter(|format| *format == Format::Json).unwrap_or(Format::Ndjson),
     }
-}
-
-/// The tabs and commas of the first lines, outside of quotes.
-fn delimiter_counts(text: &[u8]) -> (usize, usize) {
-    let (mut quoted, mut tabs, mut commas, mut lines) = (false, 0, 0, 0);
-    for byte in text {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\t' if !quoted => tabs += 1,
-            b',' if !quoted => commas += 1,
-            b'\n' if !quoted => lines += 1,
-            _ => {}
-        }
-        if lines == 10 {
-            break;
-        }
-    }
-    (tabs, commas)
 }

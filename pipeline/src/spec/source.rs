@@ -113,6 +113,25 @@ impl Format {
         })
     }
 
+    /// The format of delimited text that nothing else tells: with tabs where its first lines hold more of them than of
+    /// commas, both outside of quotes.
+    pub fn of_delimited(text: &[u8]) -> Self {
+        let (mut quoted, mut tabs, mut commas, mut lines) = (false, 0, 0, 0);
+        for byte in text {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'\t' if !quoted => tabs += 1,
+                b',' if !quoted => commas += 1,
+                b'\n' if !quoted => lines += 1,
+                _ => {}
+            }
+            if lines == 10 {
+                break;
+            }
+        }
+        if tabs > commas { Self::Tsv } else { Self::Csv }
+    }
+
     /// Whether records are lines of delimited fields.
     pub fn is_delimited(self) -> bool {
         matches!(self, Self::Csv | Self::Tsv)
@@ -227,6 +246,27 @@ mod tests {
             ("csv", None),
         ] {
             assert_eq!(Format::of_name(name), format, "{name}");
+        }
+    }
+
+    #[test]
+    fn delimited_text_has_tabs_where_its_first_lines_hold_more_of_them_than_of_commas() {
+        let late = |lines: usize| format!("{}\t\n", "a\n".repeat(lines));
+        for (text, format) in [
+            ("", Format::Csv),
+            ("a\n1\n", Format::Csv),
+            ("a\tb\n1\t2\n", Format::Tsv),
+            ("a\tb,c\n", Format::Csv),
+            ("a\tb\tc,d\n", Format::Tsv),
+            ("a\tb\n1,0\t2,5\n", Format::Csv),
+            ("\"a, b, c\"\td\n", Format::Tsv),
+            ("\"a\tb\tc\",d\n", Format::Csv),
+            // A line end in quotes ends no line.
+            (&format!("\"{}\"\tb\n", "\n".repeat(20)), Format::Tsv),
+            (&late(9), Format::Tsv),
+            (&late(10), Format::Csv),
+        ] {
+            assert_eq!(Format::of_delimited(text.as_bytes()), format, "{text:?}");
         }
     }
 }

@@ -184,3 +184,6 @@ async fn read(ports: &Ports, document: &ObjectRef) -> Result<Option<(Backfill, O
 pub(super) fn out_of_time() -> StageError {
     StageError::new(ErrorKind::OutOfTime, "the time ran out while the backfill's document could not be reached")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::ObjectMeta;
 use stepwell_pipeline::{
     StageError, current,
     request::RunRequest,
@@ -77,17 +77,13 @@ impl<'a> Objects<'a> {
 
         let bucket = self.ports.context.stores.bucket(&self.bucket)?;
         // A prefix of `object_store` is a whole folder; of S3 it is any beginning.
-        let folder = &self.prefix[..self.prefix.rfind('/').map_or(0, |slash| slash + 1)];
-        let folder = if folder.is_empty() { None } else { Some(store::path(&folder[..folder.len() - 1])?) };
+        let folder = self.prefix.rsplit_once('/').map(|(folder, _)| store::path(folder)).transpose()?;
         let is_folder = self.prefix.is_empty() || self.prefix.ends_with('/');
         let first = match key {
-            None if !is_folder => bucket.head(&store::path(&self.prefix)?).await.map(Some),
-            _ => Ok(None),
-        };
-        let first = match first {
-            Ok(first) => first,
-            Err(object_store::Error::NotFound { .. }) => None,
-            Err(error) => return Err(self.cannot_list(error)),
+            None if !is_folder => {
+                store::head(&*self.ports.context.stores, &ObjectRef::new(&self.bucket, &self.prefix)).await?
+            }
+            _ => None,
         };
         let offset = key.or((!is_folder).then_some(&self.prefix));
         let rest = match offset {
@@ -119,13 +115,14 @@ impl<'a> Objects<'a> {
         match Look::new(&self.ports.context, &request).fit(self.spec).await? {
             Fit::Misfit(_) => Ok(Some(Fate::Unfit)),
             Fit::Ignored(_) => Ok(Some(Fate::Empty)),
-            // Whoever cuts batches knows what is in one already.
-            Fit::Fits if self.spec.batch.is_some() => Ok(None),
             Fit::Fits => Ok(self.is_committed(meta).await?.then_some(Fate::Committed)),
         }
     }
 
     /// Whether the object's present version is committed; with `again`, only under the present spec.
+    ///
+    /// Of a pipeline that gathers, that is so for what it loaded before it did: a batch would not replace it but add to it.
+    /// What is in a batch already, whoever cuts batches knows.
     async fn is_committed(&self, meta: &ObjectMeta) -> Result<bool, StageError> {
         let run = Run::new(self.spec.name(), &self.spec.digest, self.source(meta));
         let context = &self.ports.context;
@@ -133,7 +130,8 @@ impl<'a> Objects<'a> {
         let Some(current) = current::read(&*context.stores, &document).await? else { return Ok(false) };
         let committed = &current.manifest.run;
         let is_same_version = committed.source.etag == run.source.etag && committed.source.size == run.source.size;
-        Ok(is_same_version && (!self.again || committed.spec_digest == run.spec_digest))
+        let is_any_spec = !self.again || self.spec.batch.is_some();
+        Ok(is_same_version && (is_any_spec || committed.spec_digest == run.spec_digest))
     }
 
     /// Starts the object's execution.
@@ -218,3 +216,6 @@ impl Listing {
         Ok(batch)
     }
 }
+
+#[cfg(test)]
+mod tests;

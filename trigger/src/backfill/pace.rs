@@ -144,3 +144,6 @@ impl<'a> Pace<'a> {
         state.rate = (state.rate + self.rate_max / (2.0 * RECOVERY_STARTS)).min(self.rate_max);
     }
 }
+
+#[cfg(test)]
+mod tests;

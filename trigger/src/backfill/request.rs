@@ -181,13 +181,31 @@ mod tests {
     }
 
     #[test]
+    fn a_request_tells_the_id_of_its_backfill() {
+        assert_eq!(request().backfill_id().expect("valid"), id(&request()));
+        for named in [BackfillRequest::default(), request()] {
+            let named = BackfillRequest { id: Some("mine".into()), ..named };
+            assert_eq!(named.backfill_id().expect("valid"), "mine");
+        }
+        assert!(BackfillRequest::default().backfill_id().is_err());
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused_by_name() {
         let refused = |request: BackfillRequest| request.checked().expect_err("refused").report();
         assert_eq!(refused(BackfillRequest::default()), "missing field `bucket`");
         assert_eq!(refused(BackfillRequest { pipeline: String::new(), ..request() }), "missing field `pipeline`");
         let only_id = BackfillRequest { id: Some("x".into()), ..Default::default() };
         assert_eq!(only_id.checked().expect("a continuation"), None);
-        assert!(refused(BackfillRequest { id: Some("a/b".into()), ..request() }).starts_with("`id` is \"a/b\""));
+        let longest = "x".repeat(80);
+        assert_eq!(id(&BackfillRequest { id: Some(longest.clone()), ..request() }), longest);
+        for wrong in ["a/b", "", &format!("{longest}x")] {
+            let named = BackfillRequest { id: Some(wrong.into()), ..request() };
+            assert!(refused(named).starts_with(&format!("`id` is {wrong:?}; it has 1 to 80 letters")), "{wrong}");
+        }
+        // More than an id is a whole request.
+        let half = BackfillRequest { id: Some("x".into()), pipeline: String::new(), ..request() };
+        assert_eq!(refused(half), "missing field `pipeline`");
         assert!(refused(BackfillRequest { rate: Some(0.0), ..request() }).starts_with("`rate` is 0;"));
         assert!(refused(BackfillRequest { rate: Some(f64::NAN), ..request() }).starts_with("`rate` is NaN;"));
         let from = BackfillRequest { from: Some("yesterday".into()), ..request() };

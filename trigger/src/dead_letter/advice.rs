@@ -75,3 +75,6 @@ fn of_service(origin: Origin, error: &str) -> (&'static str, &'static str) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,12 +102,13 @@ impl Sender<'_> {
             return Ok(false);
         }
         let now = self.clock.now();
-        if self.next > now {
-            self.clock.sleep(self.next - now).await;
-        }
+        self.clock.sleep(self.next.saturating_sub(now)).await;
         self.next = self.next.max(now) + Duration::from_secs_f64(1.0 / self.rate);
         self.events.send(body, 0).await?;
         self.dead.delete(receipt).await?;
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ pub const LETTERS_MAX: usize = 110_000;
 pub struct Filter {
     /// Only those of this error.
     pub error: Option<String>,
-    /// Only those of this pipeline.
+    /// Only those that concern this pipeline, alone or among others.
     pub pipeline: Option<String>,
     /// Only the one of this id, or of an id that begins so.
     pub id: Option<String>,
@@ -31,8 +31,11 @@ pub struct Filter {
 impl Filter {
     /// Whether a message is meant.
     pub fn takes(&self, letter: &DeadLetter, understood: &Understood) -> bool {
+        // With commas where it concerns several, as `survey` shows them.
+        let concerned = understood.pipeline.as_deref().unwrap_or_default();
+        let concerns = |wanted: &str| concerned == wanted || concerned.split(',').any(|pipeline| pipeline == wanted);
         self.error.as_ref().is_none_or(|error| *error == understood.error)
-            && self.pipeline.as_ref().is_none_or(|pipeline| understood.pipeline.as_ref() == Some(pipeline))
+            && self.pipeline.as_ref().is_none_or(|pipeline| concerns(pipeline))
             && self.id.as_ref().is_none_or(|id| letter.id.starts_with(id))
     }
 }
@@ -184,3 +187,6 @@ impl Group {
         (self.count, self.redrivable) = (count, redrivable);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::backfill::SystemClock;
 const EVENT: &str = include_str!("../../tests/fixtures/eventbridge.json");
 const QUEUE: Option<&str> = Some("events");
 
-fn letter(body: &str, attributes: &[(&str, &str)]) -> DeadLetter {
+pub(super) fn letter(body: &str, attributes: &[(&str, &str)]) -> DeadLetter {
     DeadLetter {
         id: "059f36b4".into(),
         body: body.into(),
@@ -122,6 +122,12 @@ fn what_lambda_gave_up_on_carries_the_event() {
     assert_eq!(payload["ORDER_IDS"][0], "9e07af03-ce31-4ff3-xmpl-36dce652cb4f", "the payload, not the record");
 
     let mut record: Value = serde_json::from_str(record).expect("JSON");
+    let mut waited = record.clone();
+    waited["requestContext"]["condition"] = json!("EventAgeExceeded");
+    waited.as_object_mut().expect("an object").retain(|field, _| !field.starts_with("response"));
+    let understood = understand(&letter(&waited.to_string(), &[]), QUEUE);
+    assert_eq!(understood.error, "EventAgeExceeded", "the function was not called");
+
     record["responsePayload"] = json!({"errorType": "NoPipeline", "errorMessage": "none fits"});
     record["requestPayload"] = serde_json::from_str(EVENT).expect("JSON");
     let understood = understand(&letter(&record.to_string(), &[]), QUEUE);
@@ -174,13 +180,48 @@ fn what_nobody_explains_is_shown_as_it_is() {
     let understood = understand(&letter("hello", &[]), QUEUE);
     assert_eq!((understood.origin, understood.error.as_str()), (Origin::Unknown, UNKNOWN));
     assert_eq!(understood.about, ["a message that is no JSON"]);
-    let backfill = r#"{"backfill": {"bucket": "b", "prefix": "in/", "pipeline": "sales"}}"#;
-    let understood = understand(&letter(backfill, &[]), QUEUE);
-    assert_eq!(understood.about, ["a backfill of s3://b/in/"]);
-    assert_eq!(understood.pipeline.as_deref(), Some("sales"));
 }
 
-fn queue_of(count: usize) -> MemoryDeadLetters {
+#[test]
+fn an_event_says_what_it_is_about_and_may_name_a_pipeline() {
+    let waiting = json!({"name": "sales-1", "request": {"bucket": "b", "key": "in/a.csv", "pipeline": "sales"}});
+    for (event, about, pipeline) in [
+        (
+            json!({"backfill": {"bucket": "b", "prefix": "in/", "pipeline": "sales"}}),
+            "a backfill of s3://b/in/",
+            Some("sales"),
+        ),
+        (json!({"backfill": {"id": "sales-1", "round": 2}}), "the backfill sales-1", None),
+        (
+            json!({"schedule": {"pipeline": "sales", "occurrence": "2026-11-21T06:00"}}),
+            "the batch of 2026-11-21 06:00:00 that `sales` is scheduled for",
+            Some("sales"),
+        ),
+        (json!({"start": waiting}), "the start of the execution sales-1", Some("sales")),
+        (json!({"job": "1"}), "the job 1", None),
+        (json!({"hello": 1}), "an event of a shape that trigger does not know", None),
+    ] {
+        let understood = understand(&letter(&event.to_string(), &[]), QUEUE);
+        assert_eq!((&understood.about[..], understood.pipeline.as_deref()), (&[about.to_owned()][..], pipeline));
+    }
+}
+
+#[test]
+fn a_person_reads_who_put_it_there() {
+    for (origin, words) in [
+        (Origin::Trigger, "trigger: "),
+        (Origin::Sqs, "SQS: "),
+        (Origin::EventBridge, "EventBridge: "),
+        (Origin::Scheduler, "EventBridge Scheduler: "),
+        (Origin::Lambda, "Lambda or SNS: "),
+        (Origin::Stream, "Lambda: a batch of a stream "),
+        (Origin::Unknown, "somebody who did not say why"),
+    ] {
+        assert!(origin.to_string().starts_with(words), "{origin}");
+    }
+}
+
+pub(super) fn queue_of(count: usize) -> MemoryDeadLetters {
     let queue = MemoryDeadLetters::default();
     for number in 0..count {
         let error = ["NoPipeline", "InvalidInput", "NoPipeline"][number % 3];

@@ -55,8 +55,7 @@ fn skipped(text: &str, lines: u64) -> Option<&str> {
     let mut rest = text;
     for _ in 0..lines {
         let end = rest.find(['\n', '\r'])?;
-        let (line_end, behind) = rest[end..].split_at(1);
-        rest = if line_end == "\r" { behind.strip_prefix('\n').unwrap_or(behind) } else { behind };
+        rest = rest[end..].strip_prefix("\r\n").unwrap_or(&rest[end + 1..]);
     }
     Some(rest)
 }

@@ -30,6 +30,8 @@ fn the_first_record_is_found_wherever_it_is() {
         ("", "in/a.json", "{\"a\": 1}", a()),
         ("", "in/a", "{\"a\": 1}\n{\"a\": 2}", a()),
         ("", "in/a.csv", "{\"a\": 1}\n{\"a\": 2}", a()),
+        ("", "in/a.csv", "[ {\"a\": 1}]", a()),
+        ("", "in/a.csv", "[id]\n1\n", fields(&[("[id]", "1")])),
         ("json: { records: x.y }", "in/a.json", r#"{"n": [0, {}], "x": {"z": 0, "y": [{"a": 1}, 5]}}"#, a()),
         ("format: ndjson", "in/a.csv", "{\"a\": 1}", a()),
         ("", "in/a.csv", "a,b\n1, 2 \n3,4\n", fields(&[("a", "1"), ("b", "2")])),
@@ -38,6 +40,8 @@ fn the_first_record_is_found_wherever_it_is() {
         ("", "in/a.csv", "a,b\r\n\"x\"\"y\",\"1\n2\"\r\n", fields(&[("a", "x\"y"), ("b", "1\n2")])),
         ("", "in/a.tsv", "a\tb\n1\t2", fields(&[("a", "1"), ("b", "2")])),
         ("", "in/a", "a\tb\n1\t2", fields(&[("a", "1"), ("b", "2")])),
+        ("", "in/a", "a\tb,c\n1\t2,3\n", fields(&[("a\tb", "1\t2"), ("c", "3")])),
+        ("", "in/a", "\"a,b,c\"\td\n1\t2\n", fields(&[("a,b,c", "1"), ("d", "2")])),
         ("csv: { header: false }", "in/a.csv", "1,2,3\n", fields(&[("a", "1"), ("b", "2")])),
         (
             "csv: { delimiter: '||', skip_lines: 2, comment: '#' }",
@@ -45,6 +49,10 @@ fn the_first_record_is_found_wherever_it_is() {
             "Report\r\n\r\n# by x\na||b\n1||2\n",
             fields(&[("a", "1"), ("b", "2")]),
         ),
+        ("csv: { skip_lines: 2 }", "in/a.csv", "Report\r\nof today\r\na\r\n1\r\n", fields(&[("a", "1")])),
+        ("csv: { skip_lines: 2 }", "in/a.csv", "Report\nof today\na\n1\n", fields(&[("a", "1")])),
+        ("csv: { skip_lines: 2 }", "in/a.csv", "Report\n\na\n1\n", fields(&[("a", "1")])),
+        ("csv: { skip_lines: 2 }", "in/a.csv", "Report\r\ra\r1\r", fields(&[("a", "1")])),
         ("", "in/a.csv", "\u{feff}a,b\n1\n", fields(&[("a", "1")])),
     ] {
         assert_eq!(read(&spec(source), key, text.as_bytes(), true), Ok(record), "{source} {text}");
@@ -77,6 +85,7 @@ fn what_cannot_be_read_says_why() {
         ("", "PAR1....", "not into Parquet"),
         ("", "Obj\u{1}...", "not into Avro"),
         ("", "PK\u{3}\u{4}...", "not into a zip archive"),
+        ("", "BZh91AY&SY...", "not into bzip2 data"),
         ("format: json", "[]", "there is none"),
         ("format: json, json: { records: x.y }", "{\"x\": {}}", "there is none in an array at `x.y`"),
         ("format: json, json: { records: x }", "[{}]", "expected an object with `x`"),
@@ -94,13 +103,17 @@ fn what_cannot_be_read_says_why() {
     }
 }
 
+/// The text as gzip and as zstd.
+fn packed(text: &str) -> [(&'static str, Vec<u8>); 2] {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).expect("compressed");
+    [("gzip", gzip.finish().expect("compressed")), ("zstd", zstd::encode_all(text.as_bytes(), 1).expect("compressed"))]
+}
+
 #[test]
 fn compressed_and_encoded_text_is_read_through() {
     let text = format!("a,b\nü,2\n{}", "3,4\n".repeat(100_000));
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(text.as_bytes()).expect("compressed");
-    let gzip = gzip.finish().expect("compressed");
-    let zstd = zstd::encode_all(text.as_bytes(), 1).expect("compressed");
+    let [(_, gzip), (_, zstd)] = packed(&text);
     let utf16: Vec<u8> = "\u{feff}a,b\nü,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let latin1 = b"a,b\n\xfc,2\n".to_vec();
     let record = fields(&[("a", "ü"), ("b", "2")]);
@@ -110,7 +123,33 @@ fn compressed_and_encoded_text_is_read_through() {
     for packed in [gzip, zstd] {
         assert_eq!(read(&spec(""), "in/a.csv", &packed[..packed.len() / 2], false).as_ref(), Ok(&record));
         assert_eq!(read(&spec(""), "in/a.csv", &packed[..8], false), Err(Unread::Longer));
-        assert!(matches!(read(&spec(""), "in/a.csv", &packed[..8], true), Err(Unread::Unreadable(_))));
+    }
+}
+
+#[test]
+fn of_damaged_data_the_record_before_the_damage_is_read() {
+    let text = format!("a,b\n1,2\n{}", "3,4\n".repeat(100_000));
+    for (name, packed) in packed(&text) {
+        let half = read(&spec(""), "in/a.csv", &packed[..packed.len() / 2], true);
+        assert_eq!(half, Ok(fields(&[("a", "1"), ("b", "2")])), "{name}");
+        let Err(Unread::Unreadable(reason)) = read(&spec(""), "in/a.csv", &packed[..8], true) else {
+            panic!("{name} was read");
+        };
+        assert!(reason.starts_with(&format!("{name}: ")), "{reason}");
+    }
+}
+
+#[test]
+fn no_more_is_decompressed_than_is_looked_at() {
+    let record = fields(&[("a", "1"), ("b", "2")]);
+    for (name, packed) in packed("a,b\n1,2") {
+        assert_eq!(read(&spec(""), "in/a.csv", &packed, true).as_ref(), Ok(&record), "{name}");
+    }
+    let most = PLAIN_BYTES_MAX as usize;
+    for bytes in [most, most + 1, 2 * most] {
+        for (name, packed) in packed(&format!("a,b\n1,{}", "2".repeat(bytes - 6))) {
+            assert_eq!(read(&spec(""), "in/a.csv", &packed, true), Err(Unread::Longer), "{name}, {bytes} bytes");
+        }
     }
 }
 
