@@ -31,6 +31,6 @@ async fn is_latest(context: &StageContext, source: &Source) -> Result<bool, Stag
     };
     Ok(match (&source.version, &meta.version) {
         (Some(pinned), Some(latest)) => pinned == latest,
-        _ => meta.e_tag.as_deref().is_some_and(|etag| etag.trim_matches('"') == source.etag),
+        _ => meta.e_tag.as_deref() == Some(source.etag.as_str()),
     })
 }
